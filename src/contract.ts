@@ -1,0 +1,391 @@
+/**
+ * The nouns of Meterfold and what each may be relied on for. Types and obligations only.
+ * The numbered MUSTs behind these words are in docs/component-spec.md; the conformance suites name them.
+ */
+import type { Cell, CellSelector, Contribution } from './domain/cell.ts';
+import type { UsageEvent } from './domain/event.ts';
+import type { Closed, Head, SegmentRow } from './domain/segment.ts';
+
+// ------------------------------------------------------------------------------------------------------------ the log
+
+/**
+ * A place in a lineage, printable so that string order is log order (a Kafka offset as 20 digits). `END` sorts behind
+ * every position: what lies there has been read to its close.
+ */
+export type Position = string;
+export const END: Position = 'END';
+
+/** One ordered log: a Kafka partition, a Kinesis shard, a partition of the PostgreSQL log. */
+export interface Lineage {
+  /** Holds a uuid of the log, so that a re-created topic or stream is another lineage. */
+  readonly id: string;
+  readonly parents: readonly string[];
+  /** Generations above it: 0 without parents, else one more than the deepest parent. */
+  readonly depth: number;
+  /** The position of the first record that this lineage ever held. */
+  readonly origin: Position;
+  /** Whether a record of this routing key belongs here. What does not is `MISROUTED`. */
+  owns(routingKey: string): boolean;
+}
+
+/** A record that Meterfold itself writes into every lineage, never counted. */
+export type Control = { readonly type: 'tick' } | { readonly type: 'format'; readonly format: number };
+
+export interface LogRecord {
+  readonly position: Position;
+  /** Broker's time in ms. Not monotonic: users of it take the running maximum. */
+  readonly arrival: number;
+  /** The broker's partition key; null where a foreign producer set none. */
+  readonly key: string | null;
+  readonly value: Uint8Array;
+  readonly control?: Control;
+}
+
+/**
+ * What one read returned, in order. A replay may cut the same records differently. `next` is where to read next; `END`
+ * says that the lineage is closed and read. The runtime refuses a batch whose `from` is not the last `next`.
+ */
+export interface Batch<T = LogRecord> {
+  readonly lineage: string;
+  readonly from: Position;
+  readonly next: Position;
+  readonly records: readonly T[];
+}
+
+/** Reads one lineage. One `next` at a time. */
+export interface Reader extends AsyncDisposable {
+  /** Asking is the only demand signal. Waits for records; `undefined` once `stop` aborts. Throws MeterError. */
+  next(stop: AbortSignal): Promise<Batch | undefined>;
+}
+
+export interface Source {
+  readonly name: string;
+  /** All lineages, parents before children. May grow from call to call, never shrink. */
+  lineages(): Promise<readonly Lineage[]>;
+  open(lineage: string, from: Position): Reader;
+  /** The first position behind this one that a record could have. */
+  after(position: Position): Position;
+  /** `first` is what retention left, `end` the position that the next record gets (`END` once closed). */
+  bounds(lineage: string): Promise<{ readonly first: Position; readonly end: Position }>;
+  /** Forgets records before `before`. Called only for what is published. Repeating it changes nothing. */
+  trim(lineage: string, before: Position): Promise<number>;
+}
+
+export interface Outgoing {
+  readonly routingKey: string;
+  readonly value: Uint8Array;
+}
+export interface Written {
+  readonly lineage: string;
+  readonly position: Position;
+}
+
+export interface Producer {
+  /**
+   * Appends each record to its home. Settles when the log has acknowledged: one outcome a record, in order. An `Error`
+   * outcome means not acknowledged: it may still be in the log, and sending it again is harmless. Order holds within a key.
+   */
+  append(records: readonly Outgoing[]): Promise<readonly (Written | Error)[]>;
+  /** Writes a control record into every open lineage. */
+  control(control: Control): Promise<void>;
+}
+
+// ------------------------------------------------------------------------------------------------------ on the way
+
+/** `ok`, `MISROUTED`, or the code of a reject. A pure function of (record, lineage, rule set). */
+export type Verdict = string;
+
+export interface Judged {
+  readonly record: LogRecord;
+  /** Absent where the record could not be decoded. */
+  readonly event?: UsageEvent;
+  readonly verdict: Verdict;
+  /** Of a reject: the field at fault and what is wrong with it. */
+  readonly field?: string;
+  readonly reason?: string;
+}
+
+/** A judged record with its place: the unit that sinks are given. */
+export interface Placed extends Judged {
+  readonly segment: number;
+  /** Running maximum of arrival up to and with this record, ms. */
+  readonly arrival: number;
+  readonly contributions: readonly Contribution[];
+}
+
+/** A pure step: every record in comes out, in order; what cannot be used carries a code. */
+export interface Processor<In, Out> {
+  readonly name: string;
+  process(record: In, lineage: Lineage): Out;
+}
+
+/** Where a sink wants to be read from: the row of a segment that starts at or before its first missing position. */
+export interface Opened {
+  readonly row: Head;
+}
+
+/**
+ * Takes batches of one lineage, in order, one at a time. `open` begins a term; whatever the last term held in memory is
+ * void. After `reopen` or an error the runtime opens all sinks again and replays from the earliest row.
+ */
+export interface Sink {
+  readonly name: string;
+  /** `undefined`: not yet (a parent is still read); the runtime asks again later. */
+  open(lineage: Lineage): Promise<Opened | undefined>;
+  /**
+   * `ok`: the sink answers for the batch (durable, or re-read from its row after a crash). A replay, however cut, changes
+   * nothing. `closed` names the segments that ended inside or right behind this batch, with the row of the next one.
+   */
+  write(batch: PlacedBatch): Promise<'ok' | 'reopen'>;
+}
+
+export interface PlacedBatch extends Batch<Placed> {
+  /** Running maximum of arrival behind the batch, ms. */
+  readonly arrival: number;
+  readonly closed: readonly Closed[];
+}
+
+// ------------------------------------------------------------------------------------------------------ speed store
+
+/** One process's view of (bucket, lineage). `undefined` fields are not there: the bucket was never filled, or lost. */
+export interface BucketView {
+  readonly incarnation: string | undefined;
+  /** Oldest epoch whose key digests are kept. */
+  readonly oldest: number | undefined;
+  readonly fence: Position | undefined;
+  readonly floor: number;
+  /** Left by the last chunk of `advance`. */
+  readonly mark: string | undefined;
+}
+
+export interface SpeedRecord {
+  readonly position: Position;
+  /** 16 bytes, as a latin1 string. */
+  readonly digest: string;
+  readonly epoch: number;
+  readonly segment: number;
+  readonly contributions: readonly Contribution[];
+}
+
+export interface ApplyRequest {
+  readonly bucket: number;
+  readonly lineage: string;
+  readonly incarnation: string;
+  /** The fence this worker last saw for this bucket. */
+  readonly prev: Position;
+  readonly to: Position;
+  /** Running maximum of arrival before `to`, ms. */
+  readonly arrival: number;
+  readonly oldest: number;
+  /** In log order; known duplicates are left out. */
+  readonly records: readonly SpeedRecord[];
+}
+
+export interface AdvanceRequest {
+  readonly bucket: number;
+  readonly lineage: string;
+  /** What the last chunk left, or what was seen before the first: another incarnation, `oldest` or mark is refused. */
+  readonly seen: BucketView;
+  /** For an empty bucket: what it becomes. */
+  readonly mint: { readonly incarnation: string; readonly oldest: number };
+  readonly mark: string;
+  readonly floor?: number;
+  readonly keys?: readonly { readonly digest: string; readonly epoch: number }[];
+  /** The last chunk: the fence, refused unless every parent's fence in this bucket is `END`. */
+  readonly fence?: { readonly position: Position; readonly arrival: number; readonly parents: readonly string[] };
+}
+
+export type RefusedBy = 'incarnation' | 'fence' | 'oldest' | 'mark' | 'parent';
+export type Reply = { readonly ok: true; readonly view: BucketView } | { readonly ok: false; readonly refused: RefusedBy };
+
+export interface FenceState {
+  readonly position: Position;
+  readonly arrival: number;
+}
+export interface BucketState {
+  readonly bucket: number;
+  readonly incarnation: string | undefined;
+  readonly fences: ReadonlyMap<string, FenceState>;
+  readonly floors: ReadonlyMap<string, number>;
+  readonly cells: readonly SpeedCell[];
+}
+export interface SpeedCell extends Cell {
+  readonly lineage: string;
+  readonly segment: number;
+}
+
+/**
+ * The speed layer, a set of buckets. Each call on one bucket is atomic: all its checks come before its first write, and a
+ * refused call changes nothing. Malformed arguments are refused by an error, with the store unchanged.
+ */
+export interface SpeedStore {
+  readonly name: string;
+  look(bucket: number, lineage: string): Promise<BucketView>;
+  /**
+   * Refuses another incarnation or `oldest`, a fence that is missing or `< prev`. Else skips positions below the fence,
+   * drops digests already seen, adds the rest to cells, and raises the fence to `to`, never back.
+   */
+  apply(request: ApplyRequest): Promise<Reply>;
+  /** One chunk after a loss: floor first, keys, fence last. */
+  advance(request: AdvanceRequest): Promise<Reply>;
+  /** Deletes cells of segments below `cut` and raises the floor to it, at once. A lower cut changes nothing. */
+  collect(bucket: number, lineage: string, cut: number): Promise<void>;
+  /**
+   * Forgets digests of epochs up to `epoch` and sets `oldest` behind it, if two newer epochs hold digests and every floor
+   * has reached its entry in `needed`. Answers whether it did.
+   */
+  dropEpoch(bucket: number, epoch: number, needed: ReadonlyMap<string, number>): Promise<boolean>;
+  /** Cells that match, with all fences and floors, each bucket at one moment. */
+  read(buckets: readonly number[], select: CellSelector): Promise<readonly BucketState[]>;
+  /** Throws SPEED_UNAVAILABLE where it cannot be reached. */
+  check(): Promise<void>;
+}
+
+// ----------------------------------------------------------------------------------------------------------- archive
+
+/** Objects that are written once. */
+export interface Archive {
+  readonly name: string;
+  /** Durable when it resolves. `exists`: another object is there under this key and stays as it was. */
+  put(key: string, bytes: Uint8Array): Promise<'stored' | 'exists'>;
+  /** Throws ARCHIVE_MISSING. */
+  get(key: string): Promise<Uint8Array>;
+  /** Keys in byte order. */
+  list(prefix: string): AsyncIterable<string>;
+}
+
+/** A record kept whole because it could not be used. */
+export interface Reject {
+  readonly lineage: string;
+  readonly position: Position;
+  readonly code: string;
+  readonly field: string | null;
+  readonly reason: string;
+  readonly arrival: number;
+  readonly key: string | null;
+  readonly tenant: string | null;
+  readonly eventType: string | null;
+  readonly value: Uint8Array;
+}
+
+/** Heads and manifest: which segments exist. An object without a manifest row does not exist. */
+export interface Catalog {
+  /** Creates the head at the lineage's origin where there is none. */
+  head(lineage: Lineage): Promise<Head>;
+  heads(): Promise<readonly Head[]>;
+  /** Rows of a lineage from a segment number on, in order. */
+  manifest(lineage: string, from: number, limit: number): Promise<readonly SegmentRow[]>;
+  /** The row whose segment holds the position; undefined behind the last one. */
+  rowOf(lineage: string, position: Position): Promise<SegmentRow | undefined>;
+  /** For each lineage, one more than its last segment holding an `ok` event that arrived before `arrival`. */
+  segmentsBefore(arrival: number): Promise<ReadonlyMap<string, number>>;
+  /**
+   * One transaction: the head moves from `row.segment` to `next`, and row, rejects and misrouted records are written.
+   * `lost`: the head had moved already; nothing was written.
+   */
+  seal(row: SegmentRow, next: Head, rejects: readonly Reject[], misrouted: readonly Outgoing[]): Promise<'sealed' | 'lost'>;
+  /** Marks the lineage as closed if its head still stands at `head`. */
+  end(head: Head): Promise<void>;
+  outbox(limit: number): Promise<readonly (Outgoing & { readonly id: string })[]>;
+  settle(ids: readonly string[]): Promise<void>;
+}
+
+// -------------------------------------------------------------------------------------------------------- batch view
+
+export interface Cut {
+  /** How many segments are folded; `CUT_END` once the lineage is closed and folded. */
+  readonly segments: number;
+  /** The position up to which that reaches. */
+  readonly position: Position;
+  /** Running maximum of arrival before it, ms. */
+  readonly arrival: number;
+}
+export const CUT_END = 2_147_483_647;
+
+/** The row that won a key. */
+export interface KeyRow {
+  readonly tenant: string;
+  readonly key: string;
+  readonly lineage: string;
+  readonly position: Position;
+  /** Digest of the canonical content, hex. */
+  readonly content: string;
+}
+export interface ArchivedEvent {
+  readonly position: Position;
+  readonly arrival: number;
+  readonly event: UsageEvent;
+  readonly content: string;
+}
+export interface HourUsage {
+  readonly tenant: string;
+  readonly eventType: string;
+  /** Hours since 1970. */
+  readonly hour: number;
+  readonly total: bigint;
+  readonly count: number;
+}
+
+/** The statements of one publish. Each runs on its own READ COMMITTED snapshot. publish.ts holds their order. */
+export interface PublishTransaction {
+  /** Serialises publishers of one lineage; answers its cut. */
+  lockCut(lineage: string): Promise<number>;
+  /** ON CONFLICT DO NOTHING, in key order; answers the positions that were inserted. */
+  insertEvents(lineage: string, segment: number, events: readonly ArchivedEvent[]): Promise<ReadonlySet<Position>>;
+  /** The rows that hold these keys now. */
+  holders(keys: readonly { readonly tenant: string; readonly key: string }[]): Promise<readonly KeyRow[]>;
+  /** Under deterministic keys: writing them again changes nothing. */
+  writePartials(lineage: string, segment: number, cells: readonly Cell[], hours: readonly HourUsage[]): Promise<void>;
+  /** Inserts missing rollup rows as zero and locks them all, in key order. */
+  lockRollups(cells: readonly Cell[], hours: readonly HourUsage[]): Promise<void>;
+  /** In a new statement: rollups of these keys = their partials. Never an increment. */
+  recomputeRollups(cells: readonly Cell[], hours: readonly HourUsage[]): Promise<void>;
+  /** Keyed by position. */
+  writeRejects(rejects: readonly Reject[]): Promise<void>;
+  /** Never goes back. */
+  raiseCut(lineage: string, cut: Cut): Promise<void>;
+}
+
+export interface RollupQuery extends CellSelector {
+  /** Window edges in minutes since 1970, ascending: window i is [edges[i], edges[i+1]). */
+  readonly edges: readonly number[];
+}
+/** A rolled-up cell whose `minute` is the start of its window. */
+export interface BatchSnapshot {
+  readonly cuts: ReadonlyMap<string, Cut>;
+  readonly cells: readonly Cell[];
+}
+
+/** The published view. */
+export interface BatchView {
+  readonly name: string;
+  /** Commits when `work` resolves, rolls back when it throws. Retries nothing. */
+  transaction<T>(work: (tx: PublishTransaction) => Promise<T>): Promise<T>;
+  /** What a publish of these needs outside its transaction (monthly partitions). Idempotent. */
+  prepare(hours: readonly HourUsage[]): Promise<void>;
+  cuts(): Promise<ReadonlyMap<string, Cut>>;
+  /** Cuts and rollups of one snapshot. */
+  snapshot(query: RollupQuery): Promise<BatchSnapshot>;
+  holders(keys: readonly { readonly tenant: string; readonly key: string }[]): Promise<readonly KeyRow[]>;
+}
+
+// ------------------------------------------------------------------------------------------------ what operators see
+
+/** One method per operator-visible fact; each makes its log line and its metric together. */
+export interface Facts {
+  accepted(events: number): void;
+  refused(code: string, events: number): void;
+  applied(lineage: string, records: number): void;
+  cropped(lineage: string, records: number): void;
+  sealed(row: SegmentRow, seconds: number): void;
+  published(lineage: string, segment: number, events: number, seconds: number): void;
+  rejected(code: string, records: number): void;
+  healing(lineage: string, buckets: number): void;
+  relayed(records: number): void;
+  unmetered(eventType: string, events: number): void;
+  skippedMeter(meter: string, events: number): void;
+  /** A dependency failed and is waited for. */
+  waiting(what: string, error: unknown): void;
+  recovered(what: string): void;
+  stopped(what: string, error: unknown): void;
+}

@@ -1,0 +1,145 @@
+/**
+ * Where segments end (rule P2): a pure function of the log, counted from the segment's start, never of a wall clock.
+ * All who start at the same row count alike, because the row carries what is in force there.
+ */
+import type { LogRecord, Position } from '../contract.ts';
+
+/** A numbered archive format: limits and codec. It changes only at a control record of the log. */
+export interface ArchiveFormat {
+  readonly records: number;
+  /** Bytes of key + value. */
+  readonly bytes: number;
+  /** Arrival time between the first counted record and the last, ms. */
+  readonly ageMs: number;
+  /** A segment in which nothing counts closes after this much arrival time, ms (one epoch). */
+  readonly idleMs: number;
+}
+export type ArchiveFormats = ReadonlyMap<number, ArchiveFormat>;
+
+/** The segment that starts at `start`, and what is in force there. The last row of a lineage is its head. */
+export interface Head {
+  readonly lineage: string;
+  readonly segment: number;
+  readonly start: Position;
+  readonly format: number;
+  /** Running maximum of arrival before `start`, ms. */
+  readonly arrival: number;
+  readonly ended: boolean;
+}
+
+/** A sealed segment. `object` is null where nothing counted. */
+export interface SegmentRow {
+  readonly lineage: string;
+  readonly segment: number;
+  readonly start: Position;
+  readonly end: Position;
+  readonly format: number;
+  readonly arrival: number;
+  /** Running maximum of arrival before `end`, ms. */
+  readonly endArrival: number;
+  readonly object: { readonly key: string; readonly sha256: string; readonly bytes: number } | null;
+  readonly records: number;
+  readonly ok: number;
+  /** Arrival of the first and last `ok` event, ms. */
+  readonly firstOk: number | null;
+  readonly lastOk: number | null;
+}
+
+export interface Closed {
+  readonly row: Head;
+  readonly end: Position;
+  readonly next: Head;
+}
+
+const textBytes = (text: string | null): number => (text === null ? 0 : Buffer.byteLength(text));
+
+/** Counts the records of one lineage into segments. Feed it every record from `row.start` on. */
+export class SegmentCounter {
+  readonly #formats: ArchiveFormats;
+  readonly #after: (position: Position) => Position;
+  #row: Head;
+  #last: Position | undefined;
+  #arrival: number;
+  #format: number;
+  #closing: number | undefined;
+  #records = 0;
+  #bytes = 0;
+  #firstArrival = 0;
+
+  constructor(row: Head, formats: ArchiveFormats, after: (position: Position) => Position) {
+    this.#row = row;
+    this.#formats = formats;
+    this.#after = after;
+    this.#arrival = row.arrival;
+    this.#format = row.format;
+  }
+
+  /** The running maximum of arrival. */
+  get arrival(): number {
+    return this.#arrival;
+  }
+  /** The segment that the next record would join, unless it closes it first. */
+  get row(): Head {
+    return this.#row;
+  }
+
+  /** Places a record; `closed` is told of each segment that ends before or right behind it. Answers its segment. */
+  place(record: LogRecord, closed: (segment: Closed) => void): number {
+    const before = this.#arrival;
+    this.#arrival = Math.max(before, record.arrival);
+    if (this.#isOver()) closed(this.#close(before));
+    const { segment } = this.#row;
+    this.#last = record.position;
+    this.#count(record);
+    // Full: its end is known without the next record, so that a sealer need not wait for one.
+    if (this.#isFull()) closed(this.#close(this.#arrival));
+    return segment;
+  }
+
+  /** The lineage has ended: what is open closes here, if it holds anything that counts. */
+  end(closed: (segment: Closed) => void): void {
+    if (this.#records > 0) closed(this.#close(this.#arrival));
+  }
+
+  get #limits(): ArchiveFormat {
+    const limits = this.#formats.get(this.#format);
+    if (limits === undefined) throw new RangeError(`archive format ${String(this.#format)} is not known to this version`);
+    return limits;
+  }
+
+  /** Closed by time: with something in it after `ageMs`, with nothing that counts after `idleMs`. */
+  #isOver(): boolean {
+    if (this.#records > 0) return this.#arrival >= this.#firstArrival + this.#limits.ageMs;
+    return this.#last !== undefined && this.#arrival >= this.#row.arrival + this.#limits.idleMs;
+  }
+
+  #isFull(): boolean {
+    if (this.#records === 0) return false;
+    return this.#closing !== undefined || this.#records >= this.#limits.records || this.#bytes >= this.#limits.bytes;
+  }
+
+  #count(record: LogRecord): void {
+    const { control } = record;
+    if (control?.type === 'format') {
+      if (this.#records > 0) this.#closing = control.format;
+      else this.#format = control.format;
+    } else if (control === undefined) {
+      if (this.#records === 0) this.#firstArrival = this.#arrival;
+      this.#records += 1;
+      this.#bytes += record.value.length + textBytes(record.key);
+    }
+  }
+
+  /** `arrival`: the running maximum behind the last record of the segment that closes. */
+  #close(arrival: number): Closed {
+    const row = this.#row;
+    const end = this.#last === undefined ? row.start : this.#after(this.#last);
+    this.#format = this.#closing ?? this.#format;
+    this.#row = { lineage: row.lineage, segment: row.segment + 1, start: end, format: this.#format, arrival, ended: false };
+    this.#closing = undefined;
+    this.#records = 0;
+    this.#bytes = 0;
+    this.#last = undefined;
+    return { row, end, next: this.#row };
+  }
+}
