@@ -230,6 +230,8 @@ export interface SpeedStore {
   advance(request: AdvanceRequest): Promise<Reply>;
   /** Deletes cells of segments below `cut` and raises the floor to it, at once. A lower cut changes nothing. */
   collect(bucket: number, lineage: string, cut: number): Promise<void>;
+  /** Epochs that hold digests, ascending. */
+  epochs(bucket: number): Promise<readonly number[]>;
   /**
    * Forgets digests of epochs up to `epoch` and sets `oldest` behind it, if two newer epochs hold digests and every floor
    * has reached its entry in `needed`. Answers whether it did.
@@ -328,8 +330,6 @@ export interface HourUsage {
 
 /** The statements of one publish. Each runs on its own READ COMMITTED snapshot. publish.ts holds their order. */
 export interface PublishTransaction {
-  /** Serialises publishers of one lineage; answers its cut. */
-  lockCut(lineage: string): Promise<number>;
   /** ON CONFLICT DO NOTHING, in key order; answers the positions that were inserted. */
   insertEvents(lineage: string, segment: number, events: readonly ArchivedEvent[]): Promise<ReadonlySet<Position>>;
   /** The rows that hold these keys now. */

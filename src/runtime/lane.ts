@@ -1,0 +1,48 @@
+/** Keeps one lineage going: term after term, waiting out what is transient, stopping loudly at what is not. */
+import type { Clock } from '../clock.ts';
+import type { Facts, Lineage } from '../contract.ts';
+import { kindOf } from '../errors.ts';
+import { backoff } from './backoff.ts';
+import { earliestRow } from './resume.ts';
+import { runTerm, type TermEnd, type TermPorts } from './term.ts';
+
+export interface LanePorts extends TermPorts {
+  readonly clock: Clock;
+  readonly facts: Facts;
+  /** In [0, 1): jitter. */
+  readonly random: () => number;
+}
+
+/** Opens every sink, then runs a term. `wait`: a sink is not ready, or wants another try. */
+async function oneTerm(ports: LanePorts, lineage: Lineage, stop: AbortSignal): Promise<TermEnd | 'wait'> {
+  const opened = [];
+  for (const sink of ports.sinks) {
+    const open = await sink.open(lineage);
+    if (open === undefined) return 'wait';
+    opened.push(open);
+  }
+  return runTerm(ports, lineage, earliestRow(opened), stop);
+}
+
+/** Resolves when the lineage is read to its close (`ended`) or `stop` aborts. Throws what is fatal. */
+export async function runLane(ports: LanePorts, lineage: Lineage, stop: AbortSignal): Promise<'ended' | 'stopped'> {
+  const { clock, facts, random } = ports;
+  const what = `lineage ${lineage.id}`;
+  for (let failures = 0; ;) {
+    if (stop.aborted) return 'stopped';
+    try {
+      const end = await oneTerm(ports, lineage, stop);
+      if (end === 'ended' || end === 'stopped') return end;
+      // Refused: another worker, or a loss that the next `open` heals. A short wait keeps two of them from spinning.
+      failures = end === 'wait' ? failures + 1 : 1;
+    } catch (error) {
+      if (kindOf(error) !== 'transient') {
+        facts.stopped(what, error);
+        throw error;
+      }
+      failures += 1;
+      facts.waiting(what, error);
+    }
+    await clock.sleep(backoff(failures, random), stop);
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * One term of a lineage: all sinks are open, the log is read from one row, every batch goes to every sink in order. A term
+ * ends when the source ends, when asked to stop, or when a sink wants to be opened anew.
+ */
+import type { Batch, Judged, Lineage, Placed, PlacedBatch, Sink, Source } from '../contract.ts';
+import type { Contribution } from '../domain/cell.ts';
+import { type ArchiveFormats, type Closed, type Head, SegmentCounter } from '../domain/segment.ts';
+import { demandContinuation, isEnd } from './resume.ts';
+import { Unsettled } from './unsettled.ts';
+
+export type Metered = Judged & { readonly contributions: readonly Contribution[] };
+
+export interface TermPorts {
+  readonly source: Source;
+  readonly sinks: readonly Sink[];
+  readonly formats: ArchiveFormats;
+  /** The pure steps of the topology. */
+  readonly process: (batch: Batch, lineage: Lineage) => readonly Metered[];
+  /** Records read and not yet settled by every sink. */
+  readonly maxUnsettled: number;
+}
+
+export type TermEnd = 'ended' | 'stopped' | 'reopen';
+
+/** Gives each record its segment, and the batch the segments that close in it. */
+function place(batch: Batch, metered: readonly Metered[], counter: SegmentCounter): PlacedBatch {
+  const closed: Closed[] = [];
+  const keep = (segment: Closed): void => void closed.push(segment);
+  const records = metered.map((r): Placed => ({ ...r, segment: counter.place(r.record, keep), arrival: counter.arrival }));
+  if (isEnd(batch.next)) counter.end(keep);
+  return { ...batch, records, arrival: counter.arrival, closed };
+}
+
+/** The tail of each sink's work. A sink gets one batch at a time; sinks do not wait for each other. */
+class Deliveries {
+  readonly #sinks: readonly Sink[];
+  readonly #tails: Promise<void>[];
+  readonly #failed = new AbortController();
+  #error: unknown;
+
+  constructor(sinks: readonly Sink[]) {
+    this.#sinks = sinks;
+    this.#tails = sinks.map(() => Promise.resolve());
+  }
+
+  get failed(): AbortSignal {
+    return this.#failed.signal;
+  }
+
+  push(batch: PlacedBatch, settled: () => void): void {
+    let open = this.#sinks.length;
+    this.#sinks.forEach((sink, n) => {
+      const before = this.#tails[n] ?? Promise.resolve();
+      this.#tails[n] = before
+        .then(() => this.#write(sink, batch))
+        .finally(() => {
+          open -= 1;
+          if (open === 0) settled();
+        });
+    });
+  }
+
+  /** Waits for what is under way; answers whether all of it was taken. Throws what a sink threw. */
+  async finish(): Promise<boolean> {
+    await Promise.all(this.#tails);
+    if (this.#error !== undefined) throw this.#error;
+    return !this.failed.aborted;
+  }
+
+  async #write(sink: Sink, batch: PlacedBatch): Promise<void> {
+    if (this.failed.aborted) return;
+    try {
+      if ((await sink.write(batch)) === 'reopen') this.#failed.abort();
+    } catch (error) {
+      this.#error ??= error;
+      this.#failed.abort();
+    }
+  }
+}
+
+/** Reads from `row` until the term ends. Throws what the source or a sink threw, once nothing is under way any more. */
+export async function runTerm(ports: TermPorts, lineage: Lineage, row: Head, stop: AbortSignal): Promise<TermEnd> {
+  const counter = new SegmentCounter(row, ports.formats, (position) => ports.source.after(position));
+  const deliveries = new Deliveries(ports.sinks);
+  const unsettled = new Unsettled(ports.maxUnsettled);
+  const over = AbortSignal.any([stop, deliveries.failed]);
+  await using reader = ports.source.open(lineage.id, row.start);
+  let at = row.start;
+  try {
+    while (!isEnd(at)) {
+      await unsettled.room();
+      const batch = over.aborted ? undefined : await reader.next(over);
+      if (batch === undefined) break;
+      demandContinuation(batch, at);
+      at = batch.next;
+      unsettled.add(batch.records.length);
+      deliveries.push(place(batch, ports.process(batch, lineage), counter), () => {
+        unsettled.settle(batch.records.length);
+      });
+    }
+  } catch (error) {
+    // What was handed over is finished first: a sink is never left with a write that nobody awaits.
+    await deliveries.finish().catch(() => false);
+    throw error;
+  }
+  if (!(await deliveries.finish())) return 'reopen';
+  return isEnd(at) ? 'ended' : 'stopped';
+}

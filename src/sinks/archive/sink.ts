@@ -1,0 +1,147 @@
+/**
+ * Seals segments: deterministic bytes, put-if-absent, then one transaction for head, manifest row, rejects and outbox. It
+ * answers for a batch by the head row: what is not sealed is read again from there, so nothing in memory is ever owed.
+ */
+import type { Clock } from '../../clock.ts';
+import type {
+  Archive,
+  Catalog,
+  Facts,
+  Lineage,
+  Opened,
+  Outgoing,
+  Placed,
+  PlacedBatch,
+  Reject,
+  Sink,
+} from '../../contract.ts';
+import { END } from '../../contract.ts';
+import { type ArchiveRecord, decodeSegment, encodeSegment } from '../../domain/avro.ts';
+import { routingKeyOf } from '../../domain/routing.ts';
+import type { Closed, Head, SegmentRow } from '../../domain/segment.ts';
+import { MeterError } from '../../errors.ts';
+import { sha256 } from './segments.ts';
+
+export interface ArchiveSinkPorts {
+  readonly archive: Archive;
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  readonly facts: Facts;
+}
+
+/** The rule set that verdicts come from; a later version of the rules gets its own number. */
+const RULES = 1;
+
+export class ArchiveSink implements Sink {
+  readonly name = 'archive';
+  readonly #ports: ArchiveSinkPorts;
+  #head: Head | undefined;
+  #open: Placed[] = [];
+
+  constructor(ports: ArchiveSinkPorts) {
+    this.#ports = ports;
+  }
+
+  async open(lineage: Lineage): Promise<Opened> {
+    this.#head = await this.#ports.catalog.head(lineage);
+    this.#open = [];
+    return { row: this.#head };
+  }
+
+  async write(batch: PlacedBatch): Promise<'ok' | 'reopen'> {
+    const head = this.#head;
+    if (head === undefined) return 'reopen';
+    if (head.ended) return 'ok';
+    for (const r of batch.records) if (r.segment >= head.segment && r.record.control === undefined) this.#open.push(r);
+    for (const closed of batch.closed) {
+      if (closed.row.segment < head.segment) continue;
+      if ((await this.#seal(closed)) === 'lost') return 'reopen';
+    }
+    if (batch.next === END) await this.#ports.catalog.end(this.#head ?? head);
+    return 'ok';
+  }
+
+  async #seal(closed: Closed): Promise<'sealed' | 'lost'> {
+    const began = this.#ports.clock.now();
+    const { segment } = closed.row;
+    const placed = this.#open.filter((r) => r.segment === segment);
+    this.#open = this.#open.filter((r) => r.segment > segment);
+    const row: SegmentRow = { ...rowOf(closed), ...countsOf(placed), object: await this.#put(closed.row, placed) };
+    const rejects = placed.filter(isReject).map((r) => rejectOf(closed.row.lineage, r));
+    const outcome = await this.#ports.catalog.seal(row, closed.next, rejects, placed.flatMap(misroutedOf));
+    if (outcome === 'lost') return outcome;
+    this.#head = closed.next;
+    this.#ports.facts.sealed(row, (this.#ports.clock.now() - began) / 1000);
+    for (const { code } of rejects) this.#ports.facts.rejected(code, 1);
+    return outcome;
+  }
+
+  async #put(row: Head, placed: readonly Placed[]): Promise<SegmentRow['object']> {
+    if (placed.length === 0) return null;
+    const key = `segments/${row.lineage}/${row.start}.avro`;
+    const records = placed.map(archiveRecord);
+    const bytes = encodeSegment(records, row);
+    if ((await this.#ports.archive.put(key, bytes)) === 'stored') return { key, sha256: sha256(bytes), bytes: bytes.length };
+    const stored = await this.#ports.archive.get(key);
+    if (sha256(stored) !== sha256(bytes)) demandSameRecords(key, decodeSegment(stored), records);
+    return { key, sha256: sha256(stored), bytes: stored.length };
+  }
+}
+
+const isReject = (r: Placed): boolean => r.verdict !== 'ok' && r.verdict !== 'MISROUTED';
+
+const rowOf = ({ row, end, next }: Closed): Omit<SegmentRow, 'object' | 'records' | 'ok' | 'firstOk' | 'lastOk'> => {
+  const { lineage, segment, start, format, arrival } = row;
+  return { lineage, segment, start, end, format, arrival, endArrival: next.arrival };
+};
+
+function countsOf(placed: readonly Placed[]): Pick<SegmentRow, 'records' | 'ok' | 'firstOk' | 'lastOk'> {
+  const ok = placed.filter((r) => r.verdict === 'ok');
+  return { records: placed.length, ok: ok.length, firstOk: ok[0]?.arrival ?? null, lastOk: ok.at(-1)?.arrival ?? null };
+}
+
+const archiveRecord = ({ record, event, verdict, arrival }: Placed): ArchiveRecord => ({
+  position: record.position,
+  arrival,
+  key: record.key,
+  verdict,
+  rules: RULES,
+  event: event ?? null,
+  value: verdict === 'ok' ? null : record.value,
+});
+
+const rejectOf = (lineage: string, { record, event, verdict, arrival, field, reason }: Placed): Reject => ({
+  lineage,
+  position: record.position,
+  code: verdict,
+  field: field ?? null,
+  reason: reason ?? verdict,
+  arrival,
+  key: record.key,
+  tenant: event?.tenant ?? null,
+  eventType: event?.type ?? null,
+  value: record.value,
+});
+
+const misroutedOf = ({ verdict, event, record }: Placed): Outgoing[] =>
+  verdict === 'MISROUTED' && event !== undefined ? [{ routingKey: routingKeyOf(event), value: record.value }] : [];
+
+const plain = (records: readonly ArchiveRecord[]): string =>
+  JSON.stringify(records, (_, value: unknown) =>
+    typeof value === 'bigint'
+      ? value.toString()
+      : value instanceof Uint8Array
+        ? Buffer.from(value).toString('base64')
+        : value,
+  );
+
+/** Another encoder may have written other bytes for the same records: that object stands. Other records never do. */
+function demandSameRecords(key: string, stored: readonly ArchiveRecord[], mine: readonly ArchiveRecord[]): void {
+  if (plain(stored) === plain(mine)) return;
+  const at = stored.findIndex((record, n) => plain([record]) !== plain(mine.slice(n, n + 1)));
+  const where = (at < 0 ? mine[stored.length] : stored[at])?.position ?? 'its end';
+  throw new MeterError(
+    'ARCHIVE_CONFLICT',
+    `seal ${key}: an object with other records is there, first difference at ${where}`,
+  );
+}

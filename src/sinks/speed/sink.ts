@@ -1,0 +1,135 @@
+/**
+ * The worker's side of the speed layer: opens a lineage behind its parents, looks old keys up in the batch view, applies
+ * each bucket's share of a batch under its fence. The mark that makes a replay harmless is the fence, in the same script.
+ */
+import type {
+  ApplyRequest,
+  BatchView,
+  BucketView,
+  Facts,
+  Lineage,
+  Opened,
+  Placed,
+  PlacedBatch,
+  Reply,
+  Sink,
+  SpeedRecord,
+} from '../../contract.ts';
+import { CUT_END, END } from '../../contract.ts';
+import { keyDigest } from '../../domain/canonical.ts';
+import { epochOf } from '../../domain/epoch.ts';
+import type { UsageEvent } from '../../domain/event.ts';
+import { bucketOf, routingKeyOf } from '../../domain/routing.ts';
+import { advance, type AdvancePorts } from './advance.ts';
+import { knownDuplicates } from './look-up.ts';
+
+export interface SpeedSinkPorts extends AdvancePorts {
+  readonly batch: Pick<BatchView, 'holders'>;
+  readonly lineages: () => Promise<readonly Lineage[]>;
+  readonly facts: Facts;
+}
+
+type OkRecord = Placed & { readonly event: UsageEvent };
+const isOk = (r: Placed): r is OkRecord => r.verdict === 'ok' && r.event !== undefined;
+
+export class SpeedSink implements Sink {
+  readonly name = 'speed';
+  readonly #ports: SpeedSinkPorts;
+  #lineage = '';
+  #views: BucketView[] = [];
+
+  constructor(ports: SpeedSinkPorts) {
+    this.#ports = ports;
+  }
+
+  async open(lineage: Lineage): Promise<Opened | undefined> {
+    const all = new Map((await this.#ports.lineages()).map((l) => [l.id, l]));
+    if (!(await this.#parentsAtEnd(lineage))) return undefined;
+    let views: BucketView[] | undefined;
+    for (const ancestor of [...ancestorsOf(lineage, all), lineage]) {
+      views = await advance(this.#ports, ancestor, (buckets) => {
+        this.#ports.facts.healing(ancestor.id, buckets);
+      });
+      if (views === undefined) return undefined;
+    }
+    const fences = (views ?? []).map((view) => view.fence);
+    if (!fences.every((fence) => fence !== undefined)) return undefined;
+    this.#lineage = lineage.id;
+    this.#views = views ?? [];
+    const least = fences.reduce((a, b) => (a < b ? a : b));
+    const row = await this.#ports.catalog.rowOf(lineage.id, least);
+    return { row: row === undefined ? await this.#ports.catalog.head(lineage) : { ...row, ended: false } };
+  }
+
+  async write(batch: PlacedBatch): Promise<'ok' | 'reopen'> {
+    const shares = await this.#shares(batch);
+    const heartbeat = batch.next === END || batch.records.some((r) => r.record.control !== undefined);
+    const buckets = this.#views.flatMap((_, bucket) => (heartbeat || shares.has(bucket) ? [bucket] : []));
+    const replies = await Promise.all(buckets.map((bucket) => this.#apply(bucket, batch, shares.get(bucket) ?? [])));
+    if (!replies.every((reply) => reply.ok)) return 'reopen';
+    this.#ports.facts.applied(this.#lineage, batch.records.length);
+    return 'ok';
+  }
+
+  /** Each bucket's records that count, less those whose first copy the batch view knows. */
+  async #shares(batch: PlacedBatch): Promise<Map<number, SpeedRecord[]>> {
+    const { buckets, epochMs } = this.#ports;
+    const bucketed = batch.records.filter(isOk).map((r) => ({ r, bucket: bucketOf(routingKeyOf(r.event), buckets) }));
+    const oldestOf = (bucket: number): number => this.#views[bucket]?.oldest ?? 0;
+    const known = await knownDuplicates(this.#ports.batch, this.#lineage, bucketed, oldestOf, epochMs);
+    const shares = new Map<number, SpeedRecord[]>();
+    for (const { r, bucket } of bucketed) {
+      const share = shares.get(bucket) ?? [];
+      shares.set(bucket, share);
+      if (!known.has(r.record.position)) share.push(speedRecord(r, epochMs));
+    }
+    return shares;
+  }
+
+  async #apply(bucket: number, batch: PlacedBatch, records: readonly SpeedRecord[]): Promise<Reply> {
+    const { incarnation, fence, oldest } = this.#views[bucket] ?? {};
+    if (incarnation === undefined || fence === undefined || oldest === undefined) return { ok: false, refused: 'fence' };
+    // A replay starts at the start of a segment, hence often below this bucket's fence: what it holds is cropped there.
+    const to = batch.next > fence ? batch.next : fence;
+    const { arrival } = batch;
+    const request: ApplyRequest = { bucket, lineage: this.#lineage, incarnation, prev: fence, to, arrival, oldest, records };
+    const reply = await this.#ports.store.apply(request);
+    if (reply.ok) this.#views[bucket] = reply.view;
+    return reply;
+  }
+
+  async #parentsAtEnd(lineage: Lineage): Promise<boolean> {
+    if (lineage.parents.length === 0) return true;
+    const cuts = await this.#ports.cuts();
+    for (const parent of lineage.parents) {
+      if (cuts.get(parent)?.segments === CUT_END) continue;
+      for (let bucket = 0; bucket < this.#ports.buckets; bucket += 1) {
+        if ((await this.#ports.store.look(bucket, parent)).fence !== END) return false;
+      }
+    }
+    return true;
+  }
+}
+
+const speedRecord = ({ event, record, segment, arrival, contributions }: OkRecord, epochMs: number): SpeedRecord => ({
+  position: record.position,
+  digest: keyDigest(event.tenant, event.key),
+  epoch: epochOf(arrival, epochMs),
+  segment,
+  contributions,
+});
+
+/** Oldest first, without the lineage itself. */
+function ancestorsOf(lineage: Lineage, all: ReadonlyMap<string, Lineage>): Lineage[] {
+  const found = new Map<string, Lineage>();
+  const visit = (l: Lineage): void => {
+    for (const id of l.parents) {
+      const parent = all.get(id);
+      if (parent === undefined || found.has(id)) continue;
+      visit(parent);
+      found.set(id, parent);
+    }
+  };
+  visit(lineage);
+  return [...found.values()];
+}
