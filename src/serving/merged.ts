@@ -1,0 +1,88 @@
+/**
+ * One merged answer: the batch view as of its cuts, plus the speed cells of segments at or above them. Exact for every cut
+ * at or above the floors, so it does not matter which snapshot was taken.
+ */
+import type { BatchSnapshot, BatchView, BucketState, Cut, RollupQuery, SpeedCell, SpeedStore } from '../contract.ts';
+import { END } from '../contract.ts';
+import type { Cell } from '../domain/cell.ts';
+import { MeterError } from '../errors.ts';
+
+export interface MergedPorts {
+  readonly batch: Pick<BatchView, 'snapshot'>;
+  readonly speed: Pick<SpeedStore, 'read'>;
+}
+
+export interface Merged {
+  readonly cuts: ReadonlyMap<string, Cut>;
+  /** Rolled up to the query's windows. */
+  readonly batch: readonly Cell[];
+  /** By minute. */
+  readonly live: readonly SpeedCell[];
+  /** Undefined where the speed layer could not be reached: the answer is then exact as of the cuts. */
+  readonly states: readonly BucketState[] | undefined;
+}
+
+/** Snapshots tried before the reader gives up: the collector works with a grace, so a second one is rare. */
+const SNAPSHOTS = 5;
+
+/** A floor above the snapshot's cut: cells were collected that this snapshot does not hold yet. */
+const isBehind = (states: readonly BucketState[], cuts: ReadonlyMap<string, Cut>): boolean =>
+  states.some(({ floors }) => [...floors].some(([lineage, floor]) => floor > (cuts.get(lineage)?.segments ?? 0)));
+
+async function readSpeed(
+  ports: MergedPorts,
+  query: RollupQuery,
+  buckets: readonly number[],
+): Promise<readonly BucketState[] | undefined> {
+  try {
+    return await ports.speed.read(buckets, query);
+  } catch (error) {
+    if (error instanceof MeterError && error.kind === 'transient') return undefined;
+    throw error;
+  }
+}
+
+export async function readMerged(ports: MergedPorts, query: RollupQuery, buckets: readonly number[]): Promise<Merged> {
+  for (let attempt = 0; attempt < SNAPSHOTS; attempt += 1) {
+    const { cuts, cells: batch }: BatchSnapshot = await ports.batch.snapshot(query);
+    const states = await readSpeed(ports, query, buckets);
+    if (states !== undefined && isBehind(states, cuts)) continue;
+    const isLive = (cell: SpeedCell): boolean => cell.segment >= (cuts.get(cell.lineage)?.segments ?? 0);
+    const live = (states ?? []).flatMap(({ cells }) => cells.filter(isLive));
+    return { cuts, batch, live, states };
+  }
+  throw new MeterError('OVERLOADED', 'read: the batch view moved on between snapshot and speed layer, every time', {
+    retryAfterMs: 1000,
+  });
+}
+
+/** How far an answer reaches in one lineage of one bucket. */
+export interface Reach {
+  readonly bucket: number;
+  readonly lineage: string;
+  /** max(cut, fence): every record before it is in the answer, none behind it. */
+  readonly position: string;
+  /** Running maximum of arrival before it, ms. */
+  readonly arrival: number;
+  readonly cut: Cut;
+  /** Undefined where the speed layer has no fence, or was not reached. */
+  readonly fence: string | undefined;
+}
+
+const NOTHING: Cut = { segments: 0, position: '', arrival: 0 };
+
+/** The reach of an answer in every lineage that its buckets could hold. */
+export function reachOf(merged: Merged, buckets: readonly number[], lineages: readonly string[]): Reach[] {
+  const states = new Map((merged.states ?? []).map((state) => [state.bucket, state]));
+  return buckets.flatMap((bucket) =>
+    lineages.map((lineage): Reach => {
+      const cut = merged.cuts.get(lineage) ?? NOTHING;
+      const fence = states.get(bucket)?.fences.get(lineage);
+      const { position, arrival } = fence !== undefined && fence.position > cut.position ? fence : cut;
+      return { bucket, lineage, position, arrival, cut, fence: fence?.position };
+    }),
+  );
+}
+
+/** Whether the speed layer answers for this lineage: it has a fence, or there is nothing left to wait for. */
+export const isCovered = ({ fence, cut }: Reach): boolean => fence !== undefined || cut.position === END;
