@@ -1,0 +1,163 @@
+/**
+ * The whiteboard: what is wired to what.
+ *
+ *   producer ─► log ─► decode ─► validate ─► meter ─┬─► speed sink: live counters, fenced per bucket
+ *                                                   └─► archive sink: sealed segments, manifest
+ *   manifest ─► publisher ─► batch view              batch view + live counters ─► one merged answer
+ */
+import { collect } from './batch/collect.ts';
+import { publishLineage } from './batch/publisher.ts';
+import { relay } from './batch/relay.ts';
+import { trimLineage } from './batch/retention.ts';
+import type { Clock } from './clock.ts';
+import type { Archive, BatchView, Catalog, Cut, Facts, Lineage, Producer, Source, SpeedStore } from './contract.ts';
+import type { MeterSet } from './domain/meter.ts';
+import type { ArchiveFormats } from './domain/segment.ts';
+import { decode } from './processors/decode.ts';
+import { meter } from './processors/meter.ts';
+import { type Rules, validate } from './processors/validate.ts';
+import { from, type Topology } from './runtime/pipeline.ts';
+import { type Role, runRole } from './runtime/role.ts';
+import { supervise } from './runtime/supervise.ts';
+import { Wake } from './runtime/wake.ts';
+import { ArchiveSink } from './sinks/archive/sink.ts';
+import { SpeedSink } from './sinks/speed/sink.ts';
+
+/** Everything outside, behind ports: embedded and production differ in these alone. */
+export interface Ports {
+  readonly log: Source & Producer;
+  readonly speed: SpeedStore;
+  readonly archive: Archive;
+  readonly catalog: Catalog;
+  readonly batch: BatchView;
+  readonly clock: Clock;
+  readonly facts: Facts;
+  readonly random: () => number;
+  /** A value never used before. */
+  readonly unique: () => string;
+}
+
+export interface Settings {
+  readonly meters: MeterSet;
+  readonly rules: Rules;
+  readonly formats: ArchiveFormats;
+  readonly buckets: number;
+  readonly epochMs: number;
+  readonly tickMs: number;
+  readonly maxUnsettled: number;
+  readonly gcGraceMs: number;
+  readonly logRetentionMs: number;
+}
+
+/** From the log to live counters and archive. */
+export const metering = (p: Ports, s: Settings): Topology =>
+  from(p.log)
+    .through(decode())
+    .through(validate(s.rules))
+    .through(meter(s.meters, p.facts))
+    .into(liveCounters(p, s), sealedArchive(p));
+
+/** From the log to the archive alone: what an import of history needs. */
+export const archiving = (p: Ports, s: Settings): Topology =>
+  from(p.log).through(decode()).through(validate(s.rules)).through(meter(s.meters, p.facts)).into(sealedArchive(p));
+
+/** From the log to live counters alone: what a reader of a directory without a server needs. */
+export const counting = (p: Ports, s: Settings): Topology =>
+  from(p.log).through(decode()).through(validate(s.rules)).through(meter(s.meters, p.facts)).into(liveCounters(p, s));
+
+const liveCounters =
+  (p: Ports, { buckets, epochMs }: Settings) =>
+  () =>
+    new SpeedSink({ ...p, store: p.speed, buckets, epochMs, cuts: () => p.batch.cuts(), lineages: () => p.log.lineages() });
+
+const sealedArchive = (p: Ports) => () => new ArchiveSink(p);
+
+/** Look for new lineages this often, ms. */
+const DISCOVER_MS = 5000;
+/** Without a poke (another process sealed), look for sealed segments this often, ms. */
+const PUBLISH_MS = 1000;
+const RELAY_MS = 1000;
+const RETENTION_MS = 10_000;
+
+/** worker: one lane a lineage. Resolves when `stop` aborted and all lanes have drained. */
+export const work = (p: Ports, s: Settings, topology: Topology, stop: AbortSignal): Promise<void> => {
+  const { formats, maxUnsettled } = s;
+  return supervise({ ...p, topology, formats, maxUnsettled, discoverMs: DISCOVER_MS }, stop);
+};
+
+/** publisher: sealed segments into the batch view. */
+export const publisher = (p: Ports, s: Settings, wake: Wake): Role => ({
+  name: 'publisher',
+  everyMs: PUBLISH_MS,
+  wake,
+  step: async (stop) => {
+    for (const lineage of await p.log.lineages()) await publishLineage({ ...p, meters: s.meters }, lineage, stop);
+  },
+});
+
+/** collector: cells that are published and epochs that nothing needs leave the speed store. */
+export const collector = (p: Ports, { buckets, epochMs, gcGraceMs }: Settings): Role => {
+  let before: ReadonlyMap<string, Cut> = new Map();
+  const ports = { ...p, store: p.speed, buckets, epochMs };
+  return { name: 'collector', everyMs: gcGraceMs, step: async () => void (before = await collect(ports, before)) };
+};
+
+/** relay: misrouted records go home. */
+export const relaying = (p: Ports): Role => ({
+  name: 'relay',
+  everyMs: RELAY_MS,
+  step: async () => {
+    while ((await relay({ ...p, producer: p.log })) > 0);
+  },
+});
+
+/** scheduler: ticks into every lineage, so that idle ones close segments, advance fences and prove freshness. */
+export const scheduler = (p: Ports, { tickMs }: Settings): Role => ({
+  name: 'scheduler',
+  everyMs: tickMs,
+  step: () => p.log.control({ type: 'tick' }),
+});
+
+/** retention: what is published and old leaves the log. */
+export const retention = (p: Ports, { logRetentionMs: keepMs }: Settings): Role => {
+  const next = new Map<string, number>();
+  const trim = async (lineage: Lineage): Promise<void> => {
+    const done = await trimLineage({ ...p, source: p.log, keepMs }, lineage, p.clock.now(), next.get(lineage.id) ?? 0);
+    next.set(lineage.id, done.next);
+  };
+  return {
+    name: 'retention',
+    everyMs: RETENTION_MS,
+    step: async () => {
+      for (const lineage of await p.log.lineages()) await trim(lineage);
+    },
+  };
+};
+
+/** All roles in one process. Resolves when `stop` aborted and all have drained; throws the first fatal error. */
+export async function runAll(ports: Ports, s: Settings, topology: Wiring, stop: AbortSignal): Promise<void> {
+  const failed = new AbortController();
+  const over = AbortSignal.any([stop, failed.signal]);
+  const sealed = new Wake(ports.clock);
+  const p = { ...ports, facts: pokeOnSeal(ports.facts, sealed) };
+  const roles = [publisher(p, s, sealed), collector(p, s), relaying(p), scheduler(p, s), retention(p, s)];
+  const running = [work(p, s, topology(p, s), over), ...roles.map((role) => runRole(p, role, over))];
+  const outcomes = await Promise.allSettled(running.map((role) => role.catch((error: unknown) => fail(failed, error))));
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+export type Wiring = typeof metering;
+
+function fail(failed: AbortController, error: unknown): never {
+  failed.abort();
+  throw error;
+}
+
+function pokeOnSeal(facts: Facts, sealed: Wake): Facts {
+  const poking = Object.create(facts) as Facts;
+  poking.sealed = (row, seconds) => {
+    facts.sealed(row, seconds);
+    sealed.poke();
+  };
+  return poking;
+}
