@@ -75,3 +75,6 @@ export class MeterError extends Error {
 
 /** The kind of any thrown value: what is not ours is a defect, hence fatal. */
 export const kindOf = (error: unknown): FailureKind => (error instanceof MeterError ? error.kind : 'fatal');
+
+/** Any thrown value as an Error. */
+export const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));

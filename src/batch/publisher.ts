@@ -19,14 +19,15 @@ export async function publishLineage(ports: PublisherPorts, lineage: Lineage, st
   if (!lineage.parents.every((parent) => cuts.get(parent)?.segments === CUT_END)) return 0;
   let cut = cuts.get(lineage.id)?.segments ?? 0;
   let done = 0;
-  while (cut !== CUT_END && !stop.aborted) {
+  const isStopped = (): boolean => stop.aborted;
+  while (cut !== CUT_END && !isStopped()) {
     const rows = await ports.catalog.manifest(lineage.id, cut, PAGE);
     if (rows.length === 0) {
       await closeIfEnded(ports, lineage, cut);
       break;
     }
     for (const row of rows) {
-      if (stop.aborted) break;
+      if (isStopped()) break;
       const began = ports.clock.now();
       const events = await publish(ports, lineage, row);
       ports.facts.published(lineage.id, row.segment, events, (ports.clock.now() - began) / 1000);

@@ -80,7 +80,8 @@ export const mergeAccumulators = (a: Accumulators, b: Accumulators): Accumulator
 });
 
 /** One string for a cell's key within its tenant. Meter keys and groups hold no NUL. */
-export const fieldOf = ({ meter, minute, group }: Omit<CellKey, 'tenant'>): string => `${meter}\0${String(minute)}\0${group}`;
+export const fieldOf = ({ meter, minute, group }: Omit<CellKey, 'tenant'>): string =>
+  `${meter}\0${String(minute)}\0${group}`;
 export const cellId = (key: CellKey): string => `${key.tenant}\0${fieldOf(key)}`;
 
 /** Folds contributions into cells, in the order of their ids, so that all who touch the same rows do it in one order. */

@@ -1,5 +1,6 @@
 /** Keeps one lane running for every lineage that is not finished. */
 import type { Lineage } from '../contract.ts';
+import { asError } from '../errors.ts';
 import { type LanePorts, runLane } from './lane.ts';
 import type { Topology } from './pipeline.ts';
 import { type Role, runRole } from './role.ts';
@@ -16,14 +17,14 @@ export async function supervise(ports: SupervisorPorts, stop: AbortSignal): Prom
   const failed = new AbortController();
   const over = AbortSignal.any([stop, failed.signal]);
   const lanes = new Map<string, Promise<unknown>>();
-  let error: unknown;
+  let error: Error | undefined;
   const start = (lineage: Lineage): void => {
     const { source, process } = topology;
     const running = runLane({ ...lane, clock, source, process, sinks: topology.sinks() }, lineage, over);
     lanes.set(
       lineage.id,
       running.catch((cause: unknown) => {
-        error ??= cause;
+        error ??= asError(cause);
         failed.abort();
       }),
     );

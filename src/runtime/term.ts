@@ -5,6 +5,7 @@
 import type { Batch, Judged, Lineage, Placed, PlacedBatch, Sink, Source } from '../contract.ts';
 import type { Contribution } from '../domain/cell.ts';
 import { type ArchiveFormats, type Closed, type Head, SegmentCounter } from '../domain/segment.ts';
+import { asError } from '../errors.ts';
 import { demandContinuation, isEnd } from './resume.ts';
 import { Unsettled } from './unsettled.ts';
 
@@ -36,7 +37,7 @@ class Deliveries {
   readonly #sinks: readonly Sink[];
   readonly #tails: Promise<void>[];
   readonly #failed = new AbortController();
-  #error: unknown;
+  #error: Error | undefined;
 
   constructor(sinks: readonly Sink[]) {
     this.#sinks = sinks;
@@ -72,7 +73,7 @@ class Deliveries {
     try {
       if ((await sink.write(batch)) === 'reopen') this.#failed.abort();
     } catch (error) {
-      this.#error ??= error;
+      this.#error ??= asError(error);
       this.#failed.abort();
     }
   }

@@ -2,7 +2,7 @@
 export class Unsettled {
   readonly #bound: number;
   #records = 0;
-  #room: (() => void)[] = [];
+  readonly #room: (() => void)[] = [];
 
   /** `bound`: records. A single batch may pass it, so that one larger than the bound still goes through. */
   constructor(bound: number) {

@@ -1,0 +1,96 @@
+/** Opens what a process works on, by configuration: the data directory with the embedded database, or a PostgreSQL server. */
+import type { Pool } from 'pg';
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import type { Archive, BatchView, Catalog, Lineage } from '../contract.ts';
+import type { MeterSet } from '../domain/meter.ts';
+import { canonicalMeters, differences } from '../domain/meters-file.ts';
+import { openDataDir } from '../embedded/data-dir.ts';
+import { lockDirectory } from '../embedded/lock.ts';
+import { openEmbedded } from '../embedded/pglite.ts';
+import { fileArchive } from '../sinks/archive/files.ts';
+import { MemorySpeedStore } from '../sinks/memory/store.ts';
+import { postgresBatchView } from '../sinks/postgres/batch-view.ts';
+import { postgresCatalog } from '../sinks/postgres/catalog.ts';
+import { recordInstallation } from '../sinks/postgres/installation.ts';
+import { migrate } from '../sinks/postgres/migrate.ts';
+import { openPool } from '../sinks/postgres/pool.ts';
+import { openPostgresLog, type PostgresLog } from '../sources/postgres.ts';
+
+export interface Stores {
+  readonly pool: Pool;
+  readonly log: PostgresLog;
+  readonly catalog: Catalog;
+  readonly batch: BatchView;
+  readonly archive: Archive;
+  readonly speed: MemorySpeedStore;
+  /** Closes everything, the lock last. */
+  close(): Promise<void>;
+}
+
+/** Connections of one process: a lane each, the publisher, the producer's, and readers. */
+const CONNECTIONS = 12;
+
+/** The tenants as they are recorded at the first start. */
+const tenantsText = (tenants: Config['tenants']): string => (tenants === 'open' ? 'open' : JSON.stringify([...tenants].sort()));
+
+type Closer = () => Promise<void>;
+
+async function closeAll(closers: readonly Closer[]): Promise<void> {
+  for (const close of [...closers].reverse()) await close();
+}
+
+/** Throws DATA_DIR_LOCKED, DATA_DIR_NEWER, INSTALLATION_DIFFERS, DATABASE_UNAVAILABLE; nothing stays open then. */
+export async function openStores(config: Config, meters: MeterSet, clock: Clock, role: string): Promise<Stores> {
+  const closers: Closer[] = [];
+  try {
+    return await openInto(closers, config, meters, clock, role);
+  } catch (error) {
+    await closeAll(closers);
+    throw error;
+  }
+}
+
+async function openInto(closers: Closer[], config: Config, meters: MeterSet, clock: Clock, role: string): Promise<Stores> {
+  const layout = await openDataDir(config.dataDir);
+  const lock = await lockDirectory(config.dataDir, role);
+  closers.push(() => lock.release());
+  const pool = await openDatabase(closers, config, layout.databaseDir, clock);
+  const { partitions, buckets, epochMs } = config;
+  const recorded = { partitions, buckets, epochMs, meters: canonicalMeters(meters), tenants: tenantsText(config.tenants) };
+  await recordInstallation(pool, recorded, { meters: differences });
+  const log = await openPostgresLog({ pool, partitions, clock });
+  closers.push(() => log.close());
+  const archive = fileArchive(layout.archiveDir);
+  const speed = new MemorySpeedStore(buckets);
+  const stores = { pool, log, archive, speed, catalog: postgresCatalog(pool), batch: postgresBatchView(pool) };
+  return { ...stores, close: () => closeAll(closers) };
+}
+
+async function openDatabase(closers: Closer[], config: Config, databaseDir: string, clock: Clock): Promise<Pool> {
+  let connection: { readonly connectionString: string } | Awaited<ReturnType<typeof openEmbedded>>['connection'];
+  if (config.databaseUrl === undefined) {
+    const database = await openEmbedded({ dataDir: databaseDir, maxConnections: CONNECTIONS + 2 });
+    closers.push(() => database.close());
+    connection = database.connection;
+  } else {
+    connection = { connectionString: config.databaseUrl };
+  }
+  const pool = openPool(connection, { max: CONNECTIONS, clock });
+  closers.push(() => pool.end());
+  await migrate(pool);
+  return pool;
+}
+
+/** The lineages as of the last look: asking is no read of the log. */
+export class KnownLineages {
+  #lineages: readonly Lineage[] = [];
+
+  async refresh(log: Pick<PostgresLog, 'lineages'>): Promise<void> {
+    this.#lineages = await log.lineages();
+  }
+
+  get list(): readonly Lineage[] {
+    return this.#lineages;
+  }
+}

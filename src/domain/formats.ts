@@ -1,0 +1,12 @@
+import type { ArchiveFormats } from './segment.ts';
+
+const MIB = 1024 * 1024;
+
+/**
+ * The numbered archive formats. A format never changes once it was used: other limits get another number.
+ * 1 is for the embedded product (fresh after 2 s), 2 for production (few, large objects).
+ */
+export const ARCHIVE_FORMATS: ArchiveFormats = new Map([
+  [1, { records: 2000, bytes: MIB, ageMs: 2000, idleMs: 300_000 }],
+  [2, { records: 50_000, bytes: 64 * MIB, ageMs: 60_000, idleMs: 3_600_000 }],
+]);
