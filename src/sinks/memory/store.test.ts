@@ -1,0 +1,11 @@
+import { speedStoreConformance } from '../../../test/conformance/speed-store.ts';
+import { MemorySpeedStore } from './store.ts';
+
+speedStoreConformance('memory', () => {
+  const store = new MemorySpeedStore(4);
+  return Promise.resolve({
+    store,
+    wipe: (bucket) => Promise.resolve(store.wipe([bucket])),
+    close: () => Promise.resolve(),
+  });
+});
