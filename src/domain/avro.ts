@@ -208,15 +208,13 @@ export function encodeSegment(records: readonly ArchiveRecord[], header: Segment
   };
   const parts = [MAGIC, headerType.toBuffer({ meta, sync })];
   for (let at = 0; at < records.length; at += BLOCK_RECORDS) {
-    const block = records
-      .slice(at, at + BLOCK_RECORDS)
-      .map((r) =>
-        recordType.toBuffer({
-          ...r,
-          event: r.event === null ? null : toWire(r.event),
-          value: r.value === null ? null : buffer(r.value),
-        }),
-      );
+    const block = records.slice(at, at + BLOCK_RECORDS).map((r) =>
+      recordType.toBuffer({
+        ...r,
+        event: r.event === null ? null : toWire(r.event),
+        value: r.value === null ? null : buffer(r.value),
+      }),
+    );
     parts.push(blockType.toBuffer({ count: block.length, data: Buffer.concat(block), sync }));
   }
   return Buffer.concat(parts);
