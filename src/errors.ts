@@ -23,6 +23,7 @@ export const FAILURES = {
   TOO_MANY_EVENTS: 'invalid',
   UNKNOWN_METER: 'invalid',
   NOT_FOUND: 'invalid',
+  METHOD_NOT_ALLOWED: 'invalid',
   FORBIDDEN_HOST: 'invalid',
   FORBIDDEN_ORIGIN: 'invalid',
   BAD_CONFIG: 'invalid',

@@ -1,0 +1,65 @@
+/** Which meters there are, and which event types were seen. */
+import type { FastifyInstance } from 'fastify';
+import type { Meter } from '../../domain/meter.ts';
+import { MeterError } from '../../errors.ts';
+import { readParams } from './params.ts';
+import type { HttpPorts } from './ports.ts';
+
+export interface MeterPath {
+  readonly Params: { readonly key: string };
+}
+
+export function meterRoutes(app: FastifyInstance, ports: HttpPorts): void {
+  app.get('/v1/meters', async (request) => {
+    readParams(request.query, {});
+    const { implicit } = ports.meters;
+    return { implicit, meters: (await listed(ports)).map(meterJson) };
+  });
+
+  app.get<MeterPath>('/v1/meters/:key', async (request) => {
+    readParams(request.query, {});
+    return meterJson(await demandMeter(ports, request.params.key));
+  });
+
+  app.get('/v1/event-types', async (request) => {
+    readParams(request.query, {});
+    const types = await ports.listEventTypes();
+    return {
+      event_types: types.map(({ eventType, events }) => ({
+        event_type: eventType,
+        events,
+        meters: ports.meters.forType(eventType).map(({ key }) => key),
+      })),
+    };
+  });
+}
+
+/** Implicit meters exist where their event type was seen. */
+async function listed(ports: HttpPorts): Promise<readonly Meter[]> {
+  const { meters } = ports;
+  if (!meters.implicit) return meters.meters;
+  return (await ports.listEventTypes()).flatMap(({ eventType }) => meters.forType(eventType));
+}
+
+/** Throws UNKNOWN_METER, also for an implicit meter whose event type was never seen. */
+export async function demandMeter(ports: HttpPorts, key: string): Promise<Meter> {
+  const { meters } = ports;
+  const meter = key.includes('\0') ? undefined : meters.find(key);
+  if (meter !== undefined && (!meters.implicit || (await ports.knowsEventType(meter.eventType)))) return meter;
+  const what = meters.implicit ? 'no event of this type was seen yet, so it has no meter' : 'there is no such meter';
+  throw new MeterError('UNKNOWN_METER', what, {
+    field: 'meter',
+    value: key.slice(0, 100),
+    allowed: 'a key of GET /v1/meters',
+  });
+}
+
+const meterJson = ({ key, eventType, aggregation, value, groupBy, filter, unit }: Meter) => ({
+  key,
+  event_type: eventType,
+  aggregation,
+  value: value === 'quantity' ? value : value.join('.'),
+  group_by: groupBy,
+  filter: Object.fromEntries([...filter].map(([name, values]) => [name, [...values]])),
+  unit,
+});

@@ -1,0 +1,79 @@
+/** What the HTTP server needs from the rest, and the shapes of its lists. */
+import type { Clock } from '../../clock.ts';
+import type { Facts, Producer, Reject, Source } from '../../contract.ts';
+import type { UsageEvent } from '../../domain/event.ts';
+import type { MeterSet } from '../../domain/meter.ts';
+import type { HttpFacts } from '../../observe/facts.ts';
+import type { Registry } from '../../observe/metrics.ts';
+import type { QueryService } from '../query.ts';
+
+export interface Page<T> {
+  readonly rows: readonly T[];
+  /** Where the next page begins; undefined behind the last. Opaque: the letters, digits and `_.~:-` of a URL. */
+  readonly next: string | undefined;
+}
+export interface PageRequest {
+  readonly limit: number;
+  readonly cursor?: string;
+}
+
+export interface ListedEvent {
+  readonly lineage: string;
+  readonly position: string;
+  /** Running maximum of arrival, ms. */
+  readonly arrival: number;
+  readonly event: UsageEvent;
+}
+export interface ListedTenant {
+  readonly tenant: string;
+  /** Published events. */
+  readonly events: number;
+}
+export interface ListedEventType {
+  readonly eventType: string;
+  /** Published events. */
+  readonly events: number;
+}
+
+/** Lists of what is published. A malformed cursor throws BAD_REQUEST with field `cursor`. */
+export interface Lists {
+  /** Newest first. */
+  listEvents(request: PageRequest & { readonly tenant?: string }): Promise<Page<ListedEvent>>;
+  /** Newest first. */
+  listRejects(request: PageRequest & { readonly tenant?: string; readonly code?: string }): Promise<Page<Reject>>;
+  listTenants(): Promise<readonly ListedTenant[]>;
+  listEventTypes(): Promise<readonly ListedEventType[]>;
+}
+
+/** One dependency of the process, as /readyz shows it. */
+export interface Dependency {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly detail?: string;
+}
+
+export interface HttpConfig {
+  /** Events older than this are refused at the edge, unless they come as history. */
+  readonly pastBoundMs: number;
+  readonly maxBodyBytes: number;
+  readonly maxEventsPerRequest: number;
+  /** Serve other names than this machine's own. */
+  readonly insecure: boolean;
+}
+
+export interface HttpPorts extends Lists {
+  readonly producer: Pick<Producer, 'append'>;
+  readonly query: Pick<QueryService, 'answer'>;
+  readonly meters: MeterSet;
+  /** Whether a meter that is implicit exists: its event type was seen, published or live. */
+  knowsEventType(eventType: string): Promise<boolean>;
+  /** For the audit of the raw log, and to tell tokens of other logs. */
+  readonly log: Pick<Source, 'lineages' | 'open' | 'bounds' | 'after'>;
+  readonly clock: Clock;
+  readonly facts: Pick<Facts, 'accepted' | 'refused'> & HttpFacts;
+  readonly registry: Registry;
+  readonly config: HttpConfig;
+  ready(): Promise<readonly Dependency[]>;
+  /** Recounts the stores; the report is JSON with `ok`. Absent: there is no such route. */
+  readonly verify?: () => Promise<{ readonly ok: boolean }>;
+}

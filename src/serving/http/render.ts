@@ -1,0 +1,48 @@
+/** Events, records and rejects as JSON: the form in which the native edge takes them. */
+import type { LogRecord, Reject } from '../../contract.ts';
+import { decodeEvent } from '../../domain/avro.ts';
+import { formatDecimal } from '../../domain/decimal.ts';
+import type { UsageEvent } from '../../domain/event.ts';
+import { isFault } from '../../domain/fault.ts';
+import { formatTime } from '../../domain/time.ts';
+import type { Decoded } from '../../processors/decode.ts';
+
+/** ISO 8601, UTC, of milliseconds since 1970. */
+export const isoOf = (ms: number): string => formatTime(ms * 1000);
+
+export const eventJson = (event: UsageEvent) => ({
+  tenant_id: event.tenant,
+  event_type: event.type,
+  quantity: formatDecimal(event.quantity),
+  idempotency_key: event.key,
+  event_timestamp: formatTime(event.timestamp),
+  subject: event.subject,
+  properties: JSON.parse(event.properties) as unknown,
+});
+
+const base64 = (value: Uint8Array): string => Buffer.from(value.buffer, value.byteOffset, value.length).toString('base64');
+
+/** A record of the raw log. `arrival` is the broker's own, not its running maximum. */
+export function recordJson({ position, arrival, key, value, control }: LogRecord, { event, fault }: Decoded) {
+  const place = { position, arrival: isoOf(arrival), key };
+  if (control !== undefined) return { ...place, kind: control.type };
+  if (event !== undefined) return { ...place, kind: 'event', event: eventJson(event) };
+  return { ...place, kind: 'undecodable', code: fault?.code, reason: fault?.reason, value_base64: base64(value) };
+}
+
+const OPENING_BRACE = 0x7b;
+
+/** What was kept: an event that could be read, the text of native JSON as it came, or the bytes. */
+function keptJson(value: Uint8Array) {
+  if (value[0] === OPENING_BRACE) return { value_text: Buffer.from(value).toString() };
+  const event = decodeEvent(value);
+  return isFault(event) ? { value_base64: base64(value) } : { event: eventJson(event) };
+}
+
+export const rejectJson = ({ value, tenant, eventType, arrival, ...reject }: Reject) => ({
+  ...reject,
+  tenant_id: tenant,
+  event_type: eventType,
+  arrival: isoOf(arrival),
+  ...keptJson(value),
+});
