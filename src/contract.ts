@@ -331,7 +331,7 @@ export interface HourUsage {
 /** The statements of one publish. Each runs on its own READ COMMITTED snapshot. publish.ts holds their order. */
 export interface PublishTransaction {
   /** ON CONFLICT DO NOTHING, in key order; answers the positions that were inserted. */
-  insertEvents(lineage: string, segment: number, events: readonly ArchivedEvent[]): Promise<ReadonlySet<Position>>;
+  insertEvents(lineage: string, events: readonly ArchivedEvent[]): Promise<ReadonlySet<Position>>;
   /** The rows that hold these keys now. */
   holders(keys: readonly { readonly tenant: string; readonly key: string }[]): Promise<readonly KeyRow[]>;
   /** Under deterministic keys: writing them again changes nothing. */

@@ -51,7 +51,7 @@ async function fold(
   cut: Cut,
 ): Promise<number> {
   const firsts = firstOfKey(ok);
-  const inserted = await tx.insertEvents(lineage.id, segment, [...firsts.values()]);
+  const inserted = await tx.insertEvents(lineage.id, [...firsts.values()]);
   const held = await holdersOf(tx, ok, inserted);
   // Whoever inserted it: after a commit whose reply was lost, the rows are there and RETURNING names none of them.
   const isWinner = ({ event, position }: ArchivedEvent): boolean => {

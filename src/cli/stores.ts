@@ -5,10 +5,10 @@ import type { Config } from '../config.ts';
 import type { Archive, BatchView, Catalog, Lineage } from '../contract.ts';
 import type { MeterSet } from '../domain/meter.ts';
 import { canonicalMeters, differences } from '../domain/meters-file.ts';
-import { openDataDir } from '../embedded/data-dir.ts';
+import { makeDataDir, openDataDir } from '../embedded/data-dir.ts';
 import { lockDirectory } from '../embedded/lock.ts';
 import { openEmbedded } from '../embedded/pglite.ts';
-import { fileArchive } from '../sinks/archive/files.ts';
+import { fileArchive, sweepTemporaries } from '../sinks/archive/files.ts';
 import { MemorySpeedStore } from '../sinks/memory/store.ts';
 import { postgresBatchView } from '../sinks/postgres/batch-view.ts';
 import { postgresCatalog } from '../sinks/postgres/catalog.ts';
@@ -32,7 +32,8 @@ export interface Stores {
 const CONNECTIONS = 12;
 
 /** The tenants as they are recorded at the first start. */
-const tenantsText = (tenants: Config['tenants']): string => (tenants === 'open' ? 'open' : JSON.stringify([...tenants].sort()));
+const tenantsText = (tenants: Config['tenants']): string =>
+  tenants === 'open' ? 'open' : JSON.stringify([...tenants].sort());
 
 type Closer = () => Promise<void>;
 
@@ -52,22 +53,31 @@ export async function openStores(config: Config, meters: MeterSet, clock: Clock,
 }
 
 async function openInto(closers: Closer[], config: Config, meters: MeterSet, clock: Clock, role: string): Promise<Stores> {
-  const layout = await openDataDir(config.dataDir);
+  await makeDataDir(config.dataDir);
   const lock = await lockDirectory(config.dataDir, role);
   closers.push(() => lock.release());
-  const pool = await openDatabase(closers, config, layout.databaseDir, clock);
+  const layout = await openDataDir(config.dataDir);
+  const pool = await openDatabase(closers, config, layout.databaseDir);
   const { partitions, buckets, epochMs } = config;
   const recorded = { partitions, buckets, epochMs, meters: canonicalMeters(meters), tenants: tenantsText(config.tenants) };
-  await recordInstallation(pool, recorded, { meters: differences });
+  await recordInstallation(pool, recorded, differences);
   const log = await openPostgresLog({ pool, partitions, clock });
   closers.push(() => log.close());
+  await sweepTemporaries(layout.archiveDir);
   const archive = fileArchive(layout.archiveDir);
   const speed = new MemorySpeedStore(buckets);
-  const stores = { pool, log, archive, speed, catalog: postgresCatalog(pool), batch: postgresBatchView(pool) };
+  const stores = {
+    pool,
+    log,
+    archive,
+    speed,
+    catalog: postgresCatalog(pool, { firstFormat: config.archiveFormat }),
+    batch: postgresBatchView(pool),
+  };
   return { ...stores, close: () => closeAll(closers) };
 }
 
-async function openDatabase(closers: Closer[], config: Config, databaseDir: string, clock: Clock): Promise<Pool> {
+async function openDatabase(closers: Closer[], config: Config, databaseDir: string): Promise<Pool> {
   let connection: { readonly connectionString: string } | Awaited<ReturnType<typeof openEmbedded>>['connection'];
   if (config.databaseUrl === undefined) {
     const database = await openEmbedded({ dataDir: databaseDir, maxConnections: CONNECTIONS + 2 });
@@ -76,7 +86,7 @@ async function openDatabase(closers: Closer[], config: Config, databaseDir: stri
   } else {
     connection = { connectionString: config.databaseUrl };
   }
-  const pool = openPool(connection, { max: CONNECTIONS, clock });
+  const pool = openPool(connection, { max: CONNECTIONS });
   closers.push(() => pool.end());
   await migrate(pool);
   return pool;

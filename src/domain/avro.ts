@@ -96,7 +96,7 @@ const SCHEMA_TEXT = JSON.stringify({
   ),
 });
 
-const canonicalSchema = (type: avsc.Type): string => JSON.stringify(type.schema({ noDeref: false } as never));
+const canonicalSchema = (type: avsc.Type): string => JSON.stringify(type.schema({ noDeref: false }));
 const MARKER = Buffer.concat([Buffer.from([0xc3, 0x01]), fingerprint(canonicalSchema(eventType))]);
 
 /** An event as the value of a record of the log. */
@@ -168,6 +168,13 @@ const MAGIC = Buffer.from([0x4f, 0x62, 0x6a, 0x01]);
 const SYNC_BYTES = 16;
 const BLOCK_RECORDS = 500;
 
+/** One value and where the next begins; a negative offset says that the bytes break off. avsc's own types say `any`. */
+interface DecodedAt<T> {
+  readonly value: T;
+  readonly offset: number;
+}
+const decodeAt = (type: avsc.Type, bytes: Buffer, at: number): unknown => type.decode(bytes, at);
+
 const headerType = avsc.Type.forSchema({
   type: 'record',
   name: 'Header',
@@ -175,7 +182,7 @@ const headerType = avsc.Type.forSchema({
     { name: 'meta', type: { type: 'map', values: 'bytes' } },
     { name: 'sync', type: { type: 'fixed', name: 'Sync', size: SYNC_BYTES } },
   ],
-} as avsc.Schema);
+});
 const blockType = avsc.Type.forSchema({
   type: 'record',
   name: 'Block',
@@ -184,7 +191,13 @@ const blockType = avsc.Type.forSchema({
     { name: 'data', type: 'bytes' },
     { name: 'sync', type: { type: 'fixed', name: 'BlockSync', size: SYNC_BYTES } },
   ],
-} as avsc.Schema);
+});
+
+interface Block {
+  readonly count: number;
+  readonly data: Buffer;
+  readonly sync: Buffer;
+}
 
 export interface SegmentHeader {
   readonly lineage: string;
@@ -235,17 +248,11 @@ export function decodeSegment(bytes: Uint8Array): ArchiveRecord[] {
 }
 
 function decodeBlocks(file: Buffer): ArchiveRecord[] {
-  const header = headerType.decode(file, MAGIC.length) as {
-    value: { sync: Buffer; meta: Record<string, Buffer> };
-    offset: number;
-  };
+  const header = decodeAt(headerType, file, MAGIC.length) as DecodedAt<{ readonly sync: Buffer }>;
   if (header.offset < 0) throw damaged('its header breaks off');
   const records: ArchiveRecord[] = [];
   for (let at = header.offset; at < file.length;) {
-    const { value: block, offset } = blockType.decode(file, at) as {
-      value: { count: number; data: Buffer; sync: Buffer };
-      offset: number;
-    };
+    const { value: block, offset } = decodeAt(blockType, file, at) as DecodedAt<Block>;
     if (offset < 0) throw damaged(`its block at byte ${String(at)} breaks off`);
     if (!block.sync.equals(header.value.sync)) throw damaged(`the marker behind its block at byte ${String(at)} is another`);
     decodeBlock(block.data, block.count, records);
@@ -257,7 +264,7 @@ function decodeBlocks(file: Buffer): ArchiveRecord[] {
 function decodeBlock(data: Buffer, count: number, into: ArchiveRecord[]): void {
   let at = 0;
   for (let n = 0; n < count; n += 1) {
-    const { value, offset } = recordType.decode(data, at) as { value: WireRecord; offset: number };
+    const { value, offset } = decodeAt(recordType, data, at) as DecodedAt<WireRecord>;
     if (offset < 0) throw damaged('a block holds fewer records than it says');
     into.push({ ...value, event: value.event === null ? null : fromWire(value.event) });
     at = offset;

@@ -34,7 +34,7 @@ export type RejectCode = keyof typeof REJECT_CODES;
 const SHOWN = 200;
 
 const shown = (value: unknown): string => {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
+  const text = typeof value === 'string' ? value : ((JSON.stringify(value) as string | undefined) ?? String(value));
   return text.length > SHOWN ? `${text.slice(0, SHOWN - 1)}…` : text;
 };
 

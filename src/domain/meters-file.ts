@@ -20,7 +20,9 @@ class Faults {
     this.list = list;
   }
   add(field: string, value: unknown, allowed: string): void {
-    this.list.push(`${this.#where}: ${field} is ${JSON.stringify(value) ?? 'missing'}; allowed: ${allowed}`);
+    this.list.push(
+      `${this.#where}: ${field} is ${(JSON.stringify(value) as string | undefined) ?? 'missing'}; allowed: ${allowed}`,
+    );
   }
 }
 
@@ -53,7 +55,7 @@ function readGroupBy(raw: Raw, faults: Faults): readonly string[] {
   const ok =
     Array.isArray(names) && names.length <= MAX_GROUP_BY && names.every(isText) && new Set(names).size === names.length;
   if (!ok) faults.add('group_by', names, `a list of at most ${MAX_GROUP_BY} different names of properties`);
-  return ok ? (names as string[]) : [];
+  return ok ? names : [];
 }
 
 function readFilter(raw: Raw, faults: Faults): Meter['filter'] {

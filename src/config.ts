@@ -1,0 +1,132 @@
+/** Every setting: one schema, from flags, environment and file to a frozen object; all faults at once. */
+import { parse } from 'yaml';
+import { MeterError } from './errors.ts';
+import { SETTINGS, type Setting } from './settings.ts';
+
+export type Tenants = 'open' | readonly string[];
+
+export interface Config {
+  readonly host: string;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly databaseUrl: string | undefined;
+  readonly metersFile: string | undefined;
+  readonly tenants: Tenants;
+  readonly partitions: number;
+  readonly buckets: number;
+  readonly tickMs: number;
+  readonly epochMs: number;
+  readonly archiveFormat: number;
+  readonly pastBoundMs: number;
+  readonly logRetentionMs: number;
+  readonly maxUnsettled: number;
+  readonly gcGraceMs: number;
+  readonly drainMs: number;
+  readonly afterTimeoutMs: number;
+  readonly maxBodyBytes: number;
+  readonly maxEventsPerRequest: number;
+  readonly insecure: boolean;
+  readonly logLevel: string;
+}
+
+/** From strongest to weakest. Values are text where they come from the environment, of any type in flags and file. */
+export interface ConfigInput {
+  readonly flags?: Readonly<Record<string, unknown>>;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Text of a YAML file whose keys are the names of the settings. */
+  readonly file?: string;
+}
+
+export const envName = (name: string): string => `METERFOLD_${name.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`;
+
+/** The value, or why it is none. */
+type Read = { readonly value: unknown } | { readonly fault: string };
+
+function readInteger(raw: unknown, { least = 0, most = Number.MAX_SAFE_INTEGER }: Setting): Read {
+  const value = typeof raw === 'string' && /^\d{1,16}$/.test(raw) ? Number(raw) : raw;
+  const ok = Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
+  return ok ? { value } : { fault: `a whole number from ${least} to ${most}` };
+}
+
+function readSetting(setting: Setting, raw: unknown): Read {
+  switch (setting.type) {
+    case 'integer':
+      return readInteger(raw, setting);
+    case 'boolean':
+      if (raw === true || raw === 'true' || raw === '1') return { value: true };
+      if (raw === false || raw === 'false' || raw === '0') return { value: false };
+      return { fault: 'true or false' };
+    case 'choice':
+      return setting.choices?.includes(String(raw)) === true
+        ? { value: raw }
+        : { fault: (setting.choices ?? []).join(', ') };
+    case 'tenants':
+      return readTenants(raw);
+    case 'text':
+      return typeof raw === 'string' && raw !== '' ? { value: raw } : { fault: 'a text' };
+  }
+}
+
+function readTenants(raw: unknown): Read {
+  if (raw === 'open') return { value: raw };
+  const list: unknown = typeof raw === 'string' ? raw.split(',').map((name) => name.trim()) : raw;
+  const ok = Array.isArray(list) && list.length > 0 && list.every((name) => typeof name === 'string' && name !== '');
+  return ok
+    ? { value: Object.freeze([...new Set(list as string[])].sort()) }
+    : { fault: 'open, or tenant ids separated by commas' };
+}
+
+function readFile(text: string | undefined, faults: string[]): Readonly<Record<string, unknown>> {
+  if (text === undefined) return {};
+  let parsed: unknown;
+  try {
+    parsed = parse(text) ?? {};
+  } catch (error) {
+    faults.push(`file: not YAML: ${error instanceof Error ? (error.message.split('\n')[0] ?? '') : ''}`);
+    return {};
+  }
+  if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed as Record<string, unknown>;
+  faults.push('file: must be a map of settings');
+  return {};
+}
+
+function unknownNames(env: Readonly<Record<string, unknown>>, file: Readonly<Record<string, unknown>>): string[] {
+  const names = SETTINGS.map(({ name }) => name);
+  const inFile = Object.keys(file).filter((name) => !names.includes(name));
+  const known = new Set([...names.map(envName), ...names.map((name) => `${envName(name)}_FILE`), 'METERFOLD_CONFIG_FILE']);
+  const inEnv = Object.keys(env).filter(
+    (name) => name.startsWith('METERFOLD_') && !name.startsWith('METERFOLD_TEST_') && !known.has(name),
+  );
+  return [...inFile, ...inEnv].map((name) => `${name}: there is no such setting`);
+}
+
+/** Throws BAD_CONFIG, whose message lists every fault. */
+export function parseConfig({ flags = {}, env = {}, file }: ConfigInput): Config {
+  const faults: string[] = [];
+  const fromFile = readFile(file, faults);
+  faults.push(...unknownNames(env, fromFile));
+  const config: Record<string, unknown> = {};
+  for (const setting of SETTINGS) {
+    const { name } = setting;
+    const raw = flags[name] ?? env[envName(name)] ?? fromFile[name] ?? setting.default;
+    const read: Read = raw === undefined ? { value: undefined } : readSetting(setting, raw);
+    if ('fault' in read)
+      faults.push(
+        `${name}: ${setting.secret === true ? 'the value' : JSON.stringify(raw)} is not allowed; allowed: ${read.fault}`,
+      );
+    else config[name] = read.value;
+  }
+  if (faults.length > 0) throw new MeterError('BAD_CONFIG', `read the configuration: ${faults.join('; ')}`);
+  return Object.freeze(config) as unknown as Config;
+}
+
+/** For people: secrets are masked. */
+export function shownConfig(config: Config): Readonly<Record<string, unknown>> {
+  const values = config as unknown as Record<string, unknown>;
+  return Object.fromEntries(
+    SETTINGS.map(({ name, secret }) => [
+      name,
+      secret === true && values[name] !== undefined ? '****' : (values[name] ?? null),
+    ]),
+  );
+}

@@ -1,0 +1,171 @@
+/** The settings, each with its meaning, unit and default. docs/configuration.md is generated from this. */
+export interface Setting {
+  readonly name: string;
+  readonly type: 'integer' | 'text' | 'boolean' | 'choice' | 'tenants';
+  readonly default?: unknown;
+  readonly least?: number;
+  readonly most?: number;
+  readonly choices?: readonly string[];
+  readonly secret?: boolean;
+  /** Recorded at the first start; a later start with another value is refused. */
+  readonly fixed?: boolean;
+  readonly description: string;
+}
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const MIB = 1024 * 1024;
+
+export const SETTINGS: readonly Setting[] = [
+  {
+    name: 'host',
+    type: 'text',
+    default: '127.0.0.1',
+    description: 'Address to listen on. Others than loopback need `insecure` until there are API keys.',
+  },
+  {
+    name: 'port',
+    type: 'integer',
+    default: 8080,
+    least: 0,
+    most: 65_535,
+    description: 'Port to listen on; 0 takes a free one and prints it.',
+  },
+  {
+    name: 'dataDir',
+    type: 'text',
+    default: './.meterfold',
+    description: 'Directory of the embedded database and of the archive.',
+  },
+  {
+    name: 'databaseUrl',
+    type: 'text',
+    secret: true,
+    description: 'A PostgreSQL server instead of the embedded database, as `postgres://user:password@host:port/database`.',
+  },
+  {
+    name: 'metersFile',
+    type: 'text',
+    description:
+      'YAML file of meters. Without one, every event type has a sum meter of its own name. Fixed at the first start.',
+  },
+  {
+    name: 'tenants',
+    type: 'tenants',
+    default: 'open',
+    fixed: true,
+    description: '`open`, or the ids of the registered tenants, separated by commas: events of others become rejects.',
+  },
+  {
+    name: 'partitions',
+    type: 'integer',
+    default: 4,
+    least: 1,
+    most: 1024,
+    fixed: true,
+    description: 'Partitions of the log.',
+  },
+  {
+    name: 'buckets',
+    type: 'integer',
+    default: 16,
+    least: 1,
+    most: 1024,
+    fixed: true,
+    description: 'Buckets of the speed layer.',
+  },
+  { name: 'tickMs', type: 'integer', default: 1000, least: 10, most: HOUR, description: 'Between two ticks, ms.' },
+  {
+    name: 'epochMs',
+    type: 'integer',
+    default: 5 * MINUTE,
+    least: 1000,
+    most: DAY,
+    fixed: true,
+    description: 'Arrival interval whose key digests are kept and dropped together, ms.',
+  },
+  {
+    name: 'archiveFormat',
+    type: 'integer',
+    default: 1,
+    least: 1,
+    most: 2,
+    description:
+      'Archive format of lineages that are read for the first time: 1 seals after 2,000 records or 2 s, 2 after 50,000 or 60 s.',
+  },
+  {
+    name: 'pastBoundMs',
+    type: 'integer',
+    default: 35 * DAY,
+    least: MINUTE,
+    description: 'Events older than this are refused at the edge, unless sent as history, ms.',
+  },
+  {
+    name: 'logRetentionMs',
+    type: 'integer',
+    default: HOUR,
+    least: 0,
+    description: 'How long published records stay in the log, ms of arrival.',
+  },
+  {
+    name: 'maxUnsettled',
+    type: 'integer',
+    default: 20_000,
+    least: 1,
+    description: 'Records of a lineage that are read and not yet taken by every sink.',
+  },
+  {
+    name: 'gcGraceMs',
+    type: 'integer',
+    default: 2000,
+    least: 10,
+    most: HOUR,
+    description: 'How long published cells stay in the speed layer, ms.',
+  },
+  {
+    name: 'drainMs',
+    type: 'integer',
+    default: 10_000,
+    least: 0,
+    most: HOUR,
+    description: 'How long a stop waits for work under way, ms.',
+  },
+  {
+    name: 'afterTimeoutMs',
+    type: 'integer',
+    default: 5000,
+    least: 0,
+    most: MINUTE,
+    description: 'How long a query waits for the write that its `after` names, ms.',
+  },
+  {
+    name: 'maxBodyBytes',
+    type: 'integer',
+    default: 5 * MIB,
+    least: 1024,
+    most: 64 * MIB,
+    description: 'Largest request body, bytes.',
+  },
+  {
+    name: 'maxEventsPerRequest',
+    type: 'integer',
+    default: 1000,
+    least: 1,
+    most: 10_000,
+    description: 'Most events in one request.',
+  },
+  {
+    name: 'insecure',
+    type: 'boolean',
+    default: false,
+    description: 'Listen on other addresses than loopback, and skip the checks of Host and Origin.',
+  },
+  {
+    name: 'logLevel',
+    type: 'choice',
+    default: 'info',
+    choices: ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
+    description: 'Least level of log lines.',
+  },
+];

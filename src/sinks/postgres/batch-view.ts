@@ -1,0 +1,97 @@
+/** The published view on PostgreSQL: snapshots, look-ups, and the transaction that publishes. */
+import type { Pool } from 'pg';
+import type { BatchSnapshot, BatchView, Cut, HourUsage, KeyRow, RollupQuery } from '../../contract.ts';
+import type { Cell } from '../../domain/cell.ts';
+import { parseSum } from '../../domain/decimal.ts';
+import { prepareMonths } from './months.ts';
+import { inTransaction, type Queryable, run } from './pool.ts';
+import { publishTransaction } from './publish-transaction.ts';
+
+interface CutRow {
+  readonly lineage: string;
+  readonly segments: number;
+  readonly position: string;
+  readonly arrival: number;
+}
+
+/**
+ * Cuts and rollups in one statement, hence of one snapshot. Rollups are merged by window in the database: `latest` by its
+ * order, which is compared as bytes.
+ */
+const SNAPSHOT = `
+  WITH chosen AS (
+    SELECT width_bucket(minute, $1::int[]) AS w, grp, meter, count, sum, min, max, latest_order, latest_value
+    FROM rollups
+    WHERE ($2::text IS NULL OR tenant_id = $2) AND ($3::text IS NULL OR meter = $3) AND minute >= $4 AND minute < $5
+  ), merged AS (
+    SELECT w, meter, grp, sum(count)::text AS count, sum(sum)::text AS sum, min(min)::text AS min, max(max)::text AS max,
+      max(latest_order COLLATE "C") AS latest_order,
+      (array_agg(latest_value ORDER BY latest_order COLLATE "C" DESC NULLS LAST))[1]::text AS latest_value
+    FROM chosen GROUP BY w, meter, grp
+  )
+  SELECT (SELECT coalesce(json_agg(cuts), '[]') FROM cuts) AS cuts, (SELECT coalesce(json_agg(merged), '[]') FROM merged) AS cells`;
+
+interface MergedRow {
+  readonly w: number;
+  readonly meter: string;
+  readonly grp: string;
+  readonly count: string;
+  readonly sum: string;
+  readonly min: string | null;
+  readonly max: string | null;
+  readonly latest_order: string | null;
+  readonly latest_value: string | null;
+}
+
+const optional = (text: string | null): bigint | undefined => (text === null ? undefined : parseSum(text));
+
+const cutsOf = (rows: readonly CutRow[]): Map<string, Cut> =>
+  new Map(rows.map(({ lineage, segments, position, arrival }) => [lineage, { segments, position, arrival }]));
+
+function cellOf(row: MergedRow, { edges, tenant = '' }: RollupQuery): Cell {
+  const { latest_order: order, latest_value: value } = row;
+  return {
+    tenant,
+    meter: row.meter,
+    minute: edges[row.w - 1] ?? 0,
+    group: row.grp,
+    count: Number(row.count),
+    sum: parseSum(row.sum),
+    min: optional(row.min),
+    max: optional(row.max),
+    latest: order === null || value === null ? undefined : { order, value: parseSum(value) },
+  };
+}
+
+async function snapshot(pool: Pool, query: RollupQuery): Promise<BatchSnapshot> {
+  const { edges } = query;
+  const range = [query.fromMinute ?? edges[0] ?? 0, query.toMinute ?? edges.at(-1) ?? 0];
+  const values: unknown[] = [edges, query.tenant ?? null, query.meter ?? null, ...range];
+  const [row] = await run<{ cuts: CutRow[]; cells: MergedRow[] }>(pool, 'read the batch view', SNAPSHOT, values);
+  return { cuts: cutsOf(row?.cuts ?? []), cells: (row?.cells ?? []).map((cell) => cellOf(cell, query)) };
+}
+
+type Keys = readonly { readonly tenant: string; readonly key: string }[];
+
+const HOLDERS = `
+  SELECT e.tenant_id AS tenant, e.idempotency_key AS key, e.lineage, e.position, encode(e.content, 'hex') AS content
+  FROM unnest($1::text[], $2::text[]) AS k (tenant, key)
+  JOIN metering_events e ON e.tenant_id = k.tenant COLLATE "C" AND e.idempotency_key = k.key COLLATE "C"`;
+
+/** The rows that hold these keys, as of the statement. */
+export async function holders(on: Queryable, keys: Keys): Promise<KeyRow[]> {
+  if (keys.length === 0) return [];
+  const values = [keys.map((k) => k.tenant), keys.map((k) => k.key)];
+  return run<KeyRow & Record<string, unknown>>(on, 'look keys up', HOLDERS, values);
+}
+
+export function postgresBatchView(pool: Pool): BatchView {
+  return {
+    name: 'postgres',
+    transaction: (work) => inTransaction(pool, 'publish', (client) => work(publishTransaction(client))),
+    prepare: (hours: readonly HourUsage[]) => prepareMonths(pool, hours),
+    cuts: async () => cutsOf(await run<CutRow & Record<string, unknown>>(pool, 'read the cuts', 'SELECT * FROM cuts')),
+    snapshot: (query) => snapshot(pool, query),
+    holders: (keys) => holders(pool, keys),
+  };
+}

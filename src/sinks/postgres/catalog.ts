@@ -1,0 +1,156 @@
+/** Heads, manifest, rejects and outbox on PostgreSQL. */
+import type { Pool } from 'pg';
+import type { Catalog, Lineage, Outgoing, Position, Reject } from '../../contract.ts';
+import type { Head, SegmentRow } from '../../domain/segment.ts';
+import { run } from './pool.ts';
+import { rejectColumns } from './rejects.ts';
+
+/** The archive format of a lineage that was never read. It changes only at a control record of the log. */
+export interface CatalogOptions {
+  readonly firstFormat: number;
+}
+
+const HEAD = 'lineage, segment, start, format, arrival, ended';
+
+interface ManifestRow {
+  readonly lineage: string;
+  readonly segment: number;
+  readonly start: string;
+  readonly end: string;
+  readonly format: number;
+  readonly arrival: number;
+  readonly end_arrival: number;
+  readonly object_key: string | null;
+  readonly object_sha256: string | null;
+  readonly object_bytes: number | null;
+  readonly records: number;
+  readonly ok: number;
+  readonly first_ok: number | null;
+  readonly last_ok: number | null;
+  readonly [column: string]: unknown;
+}
+
+const segmentRow = (r: ManifestRow): SegmentRow => ({
+  lineage: r.lineage,
+  segment: r.segment,
+  start: r.start,
+  end: r.end,
+  format: r.format,
+  arrival: r.arrival,
+  endArrival: r.end_arrival,
+  object: r.object_key === null ? null : { key: r.object_key, sha256: r.object_sha256 ?? '', bytes: r.object_bytes ?? 0 },
+  records: r.records,
+  ok: r.ok,
+  firstOk: r.first_ok,
+  lastOk: r.last_ok,
+});
+
+/**
+ * One statement, hence one transaction without a round trip inside: the head is compared and set, and only where that
+ * succeeded are the rows written.
+ */
+const SEAL = `
+  WITH head AS (
+    UPDATE heads SET segment = $4, start = $5, format = $6, arrival = $7
+    WHERE lineage = $1 AND segment = $2 AND start = $3 AND NOT ended
+    RETURNING lineage
+  ), row AS (
+    INSERT INTO manifest (lineage, segment, start, "end", format, arrival, end_arrival,
+      object_key, object_sha256, object_bytes, records, ok, first_ok, last_ok)
+    SELECT $1, $2, $3, $8, $9, $10, $7, $11, $12, $13, $14, $15, $16, $17 FROM head
+  ), rejected AS (
+    INSERT INTO rejects (lineage, position, code, field, reason, arrival, key, tenant_id, event_type, value)
+    SELECT r.* FROM head, unnest($18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::bigint[],
+      $24::text[], $25::text[], $26::text[], $27::bytea[]) AS r
+    ON CONFLICT DO NOTHING
+  ), home AS (
+    INSERT INTO outbox (routing_key, value)
+    SELECT r.* FROM head, unnest($28::text[], $29::bytea[]) AS r
+  )
+  SELECT lineage FROM head`;
+
+function sealValues(row: SegmentRow, next: Head, rejects: readonly Reject[], misrouted: readonly Outgoing[]): unknown[] {
+  return [
+    ...[
+      row.lineage,
+      row.segment,
+      row.start,
+      next.segment,
+      next.start,
+      next.format,
+      row.endArrival,
+      row.end,
+      row.format,
+      row.arrival,
+    ],
+    ...[row.object?.key ?? null, row.object?.sha256 ?? null, row.object?.bytes ?? null],
+    ...[row.records, row.ok, row.firstOk, row.lastOk],
+    ...rejectColumns(rejects),
+    misrouted.map((record) => record.routingKey),
+    misrouted.map((record) => record.value),
+  ];
+}
+
+const SEGMENTS_BEFORE = `
+  SELECT heads.lineage, last.segment + 1 AS segments
+  FROM heads CROSS JOIN LATERAL (
+    SELECT segment FROM manifest
+    WHERE manifest.lineage = heads.lineage AND first_ok < $1
+    ORDER BY segment DESC LIMIT 1
+  ) AS last`;
+
+export function postgresCatalog(pool: Pool, { firstFormat }: CatalogOptions): Catalog {
+  const headOf = async (lineage: Lineage): Promise<Head> => {
+    const what = `read the head of ${lineage.id}`;
+    const [found] = await run<Head & Record<string, unknown>>(pool, what, `SELECT ${HEAD} FROM heads WHERE lineage = $1`, [
+      lineage.id,
+    ]);
+    if (found !== undefined) return found;
+    const insert = `INSERT INTO heads (lineage, segment, start, format, arrival) VALUES ($1, 0, $2, $3, 0) ON CONFLICT DO NOTHING`;
+    await run(pool, what, insert, [lineage.id, lineage.origin, firstFormat]);
+    return headOf(lineage);
+  };
+  const rows = async (what: string, text: string, values: unknown[]): Promise<SegmentRow[]> =>
+    (await run<ManifestRow>(pool, what, text, values)).map(segmentRow);
+  return {
+    head: headOf,
+    heads: () => run<Head & Record<string, unknown>>(pool, 'read the heads', `SELECT ${HEAD} FROM heads ORDER BY lineage`),
+    manifest: (lineage, from, limit) =>
+      rows(
+        `read the manifest of ${lineage}`,
+        `SELECT * FROM manifest WHERE lineage = $1 AND segment >= $2 ORDER BY segment LIMIT $3`,
+        [lineage, from, limit],
+      ),
+    rowOf: async (lineage: string, position: Position) =>
+      (
+        await rows(
+          `find the segment of ${position} in ${lineage}`,
+          `SELECT * FROM manifest WHERE lineage = $1 AND "end" > $2 ORDER BY "end" LIMIT 1`,
+          [lineage, position],
+        )
+      )[0],
+    segmentsBefore: async (arrival) => {
+      const found = await run<{ lineage: string; segments: number }>(pool, 'find segments by arrival', SEGMENTS_BEFORE, [
+        arrival,
+      ]);
+      return new Map(found.map(({ lineage, segments }) => [lineage, segments]));
+    },
+    seal: async (row, next, rejects, misrouted) => {
+      const values = sealValues(row, next, rejects, misrouted);
+      const moved = await run(pool, `seal segment ${row.segment} of ${row.lineage}`, SEAL, values);
+      return moved.length > 0 ? 'sealed' : 'lost';
+    },
+    end: async ({ lineage, start }) =>
+      void (await run(pool, `end ${lineage}`, `UPDATE heads SET ended = true WHERE lineage = $1 AND start = $2`, [
+        lineage,
+        start,
+      ])),
+    outbox: async (limit) => {
+      const text = `SELECT id, routing_key, value FROM outbox ORDER BY id LIMIT $1`;
+      const found = await run<{ id: number; routing_key: string; value: Buffer }>(pool, 'read the outbox', text, [limit]);
+      return found.map(({ id, routing_key: routingKey, value }) => ({ id: String(id), routingKey, value }));
+    },
+    settle: async (ids) =>
+      void (await run(pool, 'settle the outbox', `DELETE FROM outbox WHERE id = ANY ($1::bigint[])`, [ids])),
+  };
+}

@@ -1,0 +1,64 @@
+/** Brings the database to the layout of this version. Safe to run from many processes at once: an advisory lock orders them. */
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Pool } from 'pg';
+import { MeterError } from '../../errors.ts';
+import { asFailure, run } from './pool.ts';
+
+const DIRECTORY = fileURLToPath(new URL('./migrations', import.meta.url));
+const TABLE = 'layout';
+
+const known = (): string[] =>
+  readdirSync(DIRECTORY)
+    .filter((file) => file.endsWith('.sql'))
+    .map((file) => file.slice(0, -'.sql'.length))
+    .sort();
+
+async function applied(pool: Pool): Promise<string[]> {
+  const [found] = await run<{ there: boolean }>(pool, 'read the layout', `SELECT to_regclass($1) IS NOT NULL AS there`, [
+    TABLE,
+  ]);
+  if (found?.there !== true) return [];
+  return (await run<{ name: string }>(pool, 'read the layout', `SELECT name FROM ${TABLE} ORDER BY name`)).map(
+    ({ name }) => name,
+  );
+}
+
+/** Throws DATA_DIR_NEWER where the database was written by a later version. */
+export async function migrate(pool: Pool): Promise<void> {
+  const [mine, there] = [known(), await applied(pool)];
+  const newer = there.filter((name) => !mine.includes(name));
+  if (newer.length > 0) {
+    throw new MeterError(
+      'DATA_DIR_NEWER',
+      `open the database: its layout has ${newer.join(', ')}, which this version does not know`,
+      {
+        allowed: 'start the version that wrote it, or a later one',
+      },
+    );
+  }
+  if (there.length === mine.length) return;
+  await apply(pool);
+}
+
+async function apply(pool: Pool): Promise<void> {
+  // Loaded only when there is something to do: it costs a tenth of a second.
+  const { runner } = await import('node-pg-migrate');
+  const dbClient = await pool.connect();
+  try {
+    const silent = (): void => undefined;
+    const logger = { debug: silent, info: silent, warn: silent, error: silent };
+    const options = {
+      dir: DIRECTORY,
+      direction: 'up',
+      migrationsTable: TABLE,
+      advisoryLockMode: 'wait',
+      singleTransaction: true,
+    } as const;
+    await runner({ ...options, dbClient, logger });
+  } catch (error) {
+    throw asFailure(error, 'bring the database to the layout of this version');
+  } finally {
+    dbClient.release();
+  }
+}

@@ -1,0 +1,78 @@
+/** The texts of the statements of a publish. Rows come in as arrays, one a column. */
+
+const CELLS = `unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS k (tenant_id, meter, minute, grp)`;
+const SAME_CELL = (row: string): string =>
+  `${row}.tenant_id = k.tenant_id COLLATE "C" AND ${row}.meter = k.meter COLLATE "C" AND ${row}.minute = k.minute AND ${row}.grp = k.grp COLLATE "C"`;
+const HOURS = `unnest($1::text[], $2::text[], $3::int[]) AS k (tenant_id, event_type, hour)`;
+const SAME_HOUR = (row: string): string =>
+  `${row}.tenant_id = k.tenant_id COLLATE "C" AND ${row}.event_type = k.event_type COLLATE "C"`;
+
+export const INSERT_EVENTS = `
+  INSERT INTO metering_events (tenant_id, idempotency_key, event_type, quantity, event_timestamp, subject, properties,
+    lineage, position, arrival, content)
+  SELECT e.tenant_id, e.key, e.type, e.quantity, to_timestamp(0) + e.micros * interval '1 microsecond', e.subject, e.properties::jsonb,
+    $1, e.position, e.arrival, decode(e.content, 'hex')
+  FROM unnest($2::text[], $3::text[], $4::text[], $5::numeric[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[])
+    AS e (tenant_id, key, type, quantity, micros, subject, properties, position, arrival, content)
+  ON CONFLICT DO NOTHING
+  RETURNING position`;
+
+export const WRITE_PARTIALS = `
+  INSERT INTO partials (lineage, segment, tenant_id, meter, minute, grp, count, sum, min, max, latest_order, latest_value)
+  SELECT $1, $2, c.* FROM unnest($3::text[], $4::text[], $5::int[], $6::text[],
+    $7::bigint[], $8::numeric[], $9::numeric[], $10::numeric[], $11::text[], $12::numeric[]) AS c
+  ON CONFLICT DO NOTHING`;
+
+export const WRITE_HOUR_PARTIALS = `
+  INSERT INTO hour_partials (lineage, segment, tenant_id, event_type, hour, total, count)
+  SELECT $1, $2, h.* FROM unnest($3::text[], $4::text[], $5::int[], $6::numeric[], $7::bigint[]) AS h
+  ON CONFLICT DO NOTHING`;
+
+export const INSERT_ROLLUPS = `
+  INSERT INTO rollups (tenant_id, meter, minute, grp)
+  SELECT k.* FROM ${CELLS} ORDER BY k.tenant_id COLLATE "C", k.meter COLLATE "C", k.minute, k.grp COLLATE "C"
+  ON CONFLICT DO NOTHING`;
+
+export const LOCK_ROLLUPS = `
+  SELECT 1 FROM rollups r JOIN ${CELLS} ON ${SAME_CELL('r')}
+  ORDER BY r.tenant_id, r.meter, r.minute, r.grp FOR UPDATE OF r`;
+
+export const RECOMPUTE_ROLLUPS = `
+  UPDATE rollups r SET count = n.count, sum = n.sum, min = n.min, max = n.max, latest_order = n.latest_order, latest_value = n.latest_value
+  FROM (
+    SELECT k.tenant_id, k.meter, k.minute, k.grp, sum(p.count) AS count, sum(p.sum) AS sum, min(p.min) AS min, max(p.max) AS max,
+      max(p.latest_order) AS latest_order, (array_agg(p.latest_value ORDER BY p.latest_order DESC NULLS LAST))[1] AS latest_value
+    FROM ${CELLS} JOIN partials p ON ${SAME_CELL('p')}
+    GROUP BY 1, 2, 3, 4
+  ) AS n
+  WHERE r.tenant_id = n.tenant_id COLLATE "C" AND r.meter = n.meter COLLATE "C" AND r.minute = n.minute AND r.grp = n.grp COLLATE "C"`;
+
+export const INSERT_HOURS = `
+  INSERT INTO usage_hourly (tenant_id, event_type, hour)
+  SELECT k.tenant_id, k.event_type, to_timestamp(k.hour * 3600.0) FROM ${HOURS}
+  ORDER BY k.tenant_id COLLATE "C", k.event_type COLLATE "C", k.hour
+  ON CONFLICT DO NOTHING`;
+
+export const LOCK_HOURS = `
+  SELECT 1 FROM usage_hourly u JOIN ${HOURS} ON ${SAME_HOUR('u')} AND u.hour = to_timestamp(k.hour * 3600.0)
+  ORDER BY u.tenant_id, u.event_type, u.hour FOR UPDATE OF u`;
+
+export const RECOMPUTE_HOURS = `
+  UPDATE usage_hourly u SET total_quantity = n.total, event_count = n.count, computed_at = clock_timestamp()
+  FROM (
+    SELECT k.tenant_id, k.event_type, k.hour, sum(p.total) AS total, sum(p.count) AS count
+    FROM ${HOURS} JOIN hour_partials p ON ${SAME_HOUR('p')} AND p.hour = k.hour
+    GROUP BY 1, 2, 3
+  ) AS n
+  WHERE u.tenant_id = n.tenant_id COLLATE "C" AND u.event_type = n.event_type COLLATE "C" AND u.hour = to_timestamp(n.hour * 3600.0)`;
+
+export const WRITE_REJECTS = `
+  INSERT INTO rejects (lineage, position, code, field, reason, arrival, key, tenant_id, event_type, value)
+  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::bytea[])
+  ON CONFLICT DO NOTHING`;
+
+/** Never goes back: a publisher that was left behind changes nothing. */
+export const RAISE_CUT = `
+  INSERT INTO cuts (lineage, segments, position, arrival) VALUES ($1, $2, $3, $4)
+  ON CONFLICT (lineage) DO UPDATE SET segments = excluded.segments, position = excluded.position, arrival = excluded.arrival
+  WHERE cuts.segments < excluded.segments`;

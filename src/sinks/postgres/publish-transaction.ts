@@ -1,0 +1,89 @@
+/** The statements of one publish, a method each. publish.ts holds their order and says why. */
+import type { ArchivedEvent, Cut, HourUsage, Position, PublishTransaction, Reject } from '../../contract.ts';
+import type { Cell } from '../../domain/cell.ts';
+import { formatDecimal } from '../../domain/decimal.ts';
+import { holders } from './batch-view.ts';
+import { type Queryable, run } from './pool.ts';
+import { rejectColumns } from './rejects.ts';
+import * as sql from './publish-sql.ts';
+
+const decimal = (value: bigint | undefined): string | null => (value === undefined ? null : formatDecimal(value));
+const keyOrder = (a: ArchivedEvent, b: ArchivedEvent): number =>
+  Buffer.compare(Buffer.from(`${a.event.tenant}\0${a.event.key}`), Buffer.from(`${b.event.tenant}\0${b.event.key}`));
+
+const cellKeys = (cells: readonly Cell[]): unknown[] => [
+  cells.map((c) => c.tenant),
+  cells.map((c) => c.meter),
+  cells.map((c) => c.minute),
+  cells.map((c) => c.group),
+];
+const hourKeys = (hours: readonly HourUsage[]): unknown[] => [
+  hours.map((h) => h.tenant),
+  hours.map((h) => h.eventType),
+  hours.map((h) => h.hour),
+];
+
+const eventColumns = (events: readonly ArchivedEvent[]): unknown[] => [
+  events.map((e) => e.event.tenant),
+  events.map((e) => e.event.key),
+  events.map((e) => e.event.type),
+  events.map((e) => formatDecimal(e.event.quantity)),
+  events.map((e) => e.event.timestamp),
+  events.map((e) => e.event.subject),
+  events.map((e) => e.event.properties),
+  events.map((e) => e.position),
+  events.map((e) => e.arrival),
+  events.map((e) => e.content),
+];
+
+const accumulators = (cells: readonly Cell[]): unknown[] => [
+  cells.map((c) => c.count),
+  cells.map((c) => formatDecimal(c.sum)),
+  cells.map((c) => decimal(c.min)),
+  cells.map((c) => decimal(c.max)),
+  cells.map((c) => c.latest?.order ?? null),
+  cells.map((c) => decimal(c.latest?.value)),
+];
+
+export function publishTransaction(on: Queryable): PublishTransaction {
+  const step = async (what: string, text: string, values: readonly unknown[]): Promise<void> =>
+    void (await run(on, `publish: ${what}`, text, values));
+  return {
+    insertEvents: async (lineage, events) => {
+      if (events.length === 0) return new Set<Position>();
+      // In key order: publishers that meet at keys wait for each other in one direction only.
+      const sorted = [...events].sort(keyOrder);
+      const rows = await run<{ position: string }>(on, 'publish: insert events', sql.INSERT_EVENTS, [
+        lineage,
+        ...eventColumns(sorted),
+      ]);
+      return new Set(rows.map(({ position }) => position));
+    },
+    holders: (keys) => holders(on, keys),
+    writePartials: async (lineage, segment, cells, hours) => {
+      if (cells.length > 0)
+        await step('write partials', sql.WRITE_PARTIALS, [lineage, segment, ...cellKeys(cells), ...accumulators(cells)]);
+      if (hours.length === 0) return;
+      const sums = [hours.map((h) => formatDecimal(h.total)), hours.map((h) => h.count)];
+      await step('write hourly partials', sql.WRITE_HOUR_PARTIALS, [lineage, segment, ...hourKeys(hours), ...sums]);
+    },
+    lockRollups: async (cells, hours) => {
+      if (cells.length > 0) {
+        await step('insert missing rollups', sql.INSERT_ROLLUPS, cellKeys(cells));
+        await step('lock rollups', sql.LOCK_ROLLUPS, cellKeys(cells));
+      }
+      if (hours.length === 0) return;
+      await step('insert missing hours', sql.INSERT_HOURS, hourKeys(hours));
+      await step('lock hours', sql.LOCK_HOURS, hourKeys(hours));
+    },
+    recomputeRollups: async (cells, hours) => {
+      if (cells.length > 0) await step('recompute rollups', sql.RECOMPUTE_ROLLUPS, cellKeys(cells));
+      if (hours.length > 0) await step('recompute hours', sql.RECOMPUTE_HOURS, hourKeys(hours));
+    },
+    writeRejects: async (rejects: readonly Reject[]) => {
+      if (rejects.length > 0) await step('write rejects', sql.WRITE_REJECTS, rejectColumns(rejects));
+    },
+    raiseCut: (lineage: string, { segments, position, arrival }: Cut) =>
+      step('raise the cut', sql.RAISE_CUT, [lineage, segments, position, arrival]),
+  };
+}
