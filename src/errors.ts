@@ -18,6 +18,7 @@ export const FAILURES = {
   // invalid: what was asked cannot be answered
   BAD_REQUEST: 'invalid',
   NOT_JSON: 'invalid',
+  INVALID_UTF8: 'invalid',
   WRONG_CONTENT_TYPE: 'invalid',
   TOO_LARGE: 'invalid',
   TOO_MANY_EVENTS: 'invalid',

@@ -44,7 +44,7 @@ export class Ingest {
   }
 
   /**
-   * Throws NOT_JSON, BAD_REQUEST, TOO_MANY_EVENTS with nothing written; LOG_UNAVAILABLE or OVERLOADED where some events may
+   * Throws NOT_JSON, INVALID_UTF8, BAD_REQUEST, TOO_MANY_EVENTS with nothing written; LOG_UNAVAILABLE or OVERLOADED where some events may
    * be in the log: nothing is claimed then, and sending them again is harmless.
    */
   async take(body: Uint8Array, kind: BodyKind, options: { readonly isHistory: boolean }): Promise<Receipt> {
@@ -54,9 +54,10 @@ export class Ingest {
     const checked = this.#check(events, kind, options.isHistory);
     const { outgoing, faults } = sorted(checked);
     const written = outgoing.length === 0 ? [] : await this.#append(outgoing);
+    const results = resultsOf(checked, written);
     facts.accepted(written.length);
     for (const [code, count] of countsOf(faults)) facts.refused(code, count);
-    return { accepted: written.length, rejected: faults.length, results: resultsOf(checked, written), written, isSingle };
+    return { accepted: written.length, rejected: faults.length, results, written, isSingle };
   }
 
   #check(events: readonly unknown[], kind: BodyKind, isHistory: boolean): (UsageEvent | Fault)[] {
@@ -94,7 +95,7 @@ function unacknowledged(count: number, all: number, cause: unknown): MeterError 
   return new MeterError('LOG_UNAVAILABLE', what, { cause, retryAfterMs });
 }
 
-/** Throws NOT_JSON, and BAD_REQUEST where a body that must be one event is a list or the other way round. */
+/** Throws NOT_JSON, INVALID_UTF8, and BAD_REQUEST where a body that must be one event is a list or the other way round. */
 function eventsOf(body: Uint8Array, kind: BodyKind): { readonly events: readonly unknown[]; readonly isSingle: boolean } {
   const parsed = parsedBody(body);
   const isList = Array.isArray(parsed);
@@ -110,8 +111,9 @@ function parsedBody(body: Uint8Array): unknown {
   try {
     return parseJson(body);
   } catch (cause) {
-    const reason = cause instanceof TypeError ? 'not valid UTF-8' : asError(cause).message;
-    throw new MeterError('NOT_JSON', `the body is not JSON: ${reason}`, { field: 'body', allowed: 'JSON in UTF-8', cause });
+    const what = { field: 'body', allowed: 'JSON in UTF-8', cause };
+    if (cause instanceof TypeError) throw new MeterError('INVALID_UTF8', 'the body is not UTF-8', what);
+    throw new MeterError('NOT_JSON', `the body is not JSON: ${asError(cause).message}`, what);
   }
 }
 

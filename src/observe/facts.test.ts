@@ -1,0 +1,115 @@
+import { describe, expect, test } from 'vitest';
+import { MeterError } from '../errors.ts';
+import { openFacts } from './facts.ts';
+import { openLog } from './log.ts';
+import { openRegistry } from './metrics.ts';
+
+function opened() {
+  const lines: Record<string, unknown>[] = [];
+  const stream = { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) };
+  const registry = openRegistry();
+  return { lines, registry, facts: openFacts({ registry, logger: openLog({ level: 'info', stream }) }) };
+}
+
+const row = {
+  lineage: 'pg.a.0',
+  segment: 3,
+  start: '0',
+  end: '9',
+  format: 1,
+  arrival: 0,
+  endArrival: 1,
+  object: { key: 'k', sha256: 's', bytes: 400 },
+  records: 9,
+  ok: 9,
+  firstOk: 0,
+  lastOk: 1,
+};
+
+describe('facts', () => {
+  test('every fact has its metric, with its unit in the name', async () => {
+    const { facts, registry } = opened();
+    facts.accepted(2);
+    facts.refused('TOO_OLD', 3);
+    facts.applied('pg.a.0', 4);
+    facts.cropped('pg.a.0', 5);
+    facts.sealed(row, 0.02);
+    facts.published('pg.a.0', 3, 9, 0.03);
+    facts.rejected('KEY_CONFLICT', 1);
+    facts.healing('pg.a.0', 16);
+    facts.relayed(6);
+    facts.unmetered('stray', 7);
+    facts.skippedMeter('tokens', 8);
+    facts.waiting('archive', new Error('disk'));
+    facts.stopped('pg.a.0', new Error('gap'));
+    facts.answered({ route: '/v1/events', method: 'POST', status: 200, seconds: 0.004 });
+    facts.failed('/v1/events', 'LOG_UNAVAILABLE', new Error('down'));
+    const text = await registry.metrics();
+    for (const line of [
+      'events_accepted_total 2',
+      'events_refused_total{code="TOO_OLD"} 3',
+      'records_applied_total{lineage="pg.a.0"} 4',
+      'records_cropped_total{lineage="pg.a.0"} 5',
+      'segments_sealed_total{lineage="pg.a.0"} 1',
+      'archive_bytes_total 400',
+      'seal_seconds_sum 0.02',
+      'segments_published_total{lineage="pg.a.0"} 1',
+      'events_published_total 9',
+      'publish_seconds_count 1',
+      'records_rejected_total{code="KEY_CONFLICT"} 1',
+      'buckets_healed_total{lineage="pg.a.0"} 16',
+      'records_relayed_total 6',
+      'events_unmetered_total{event_type="stray"} 7',
+      'events_skipped_total{meter="tokens"} 8',
+      'failures_total{what="archive"} 1',
+      'waiting{what="archive"} 1',
+      'stopped{what="pg.a.0"} 1',
+      'http_requests_total{method="POST",route="/v1/events",status="200"} 1',
+      'http_request_seconds_count{route="/v1/events"} 1',
+      'http_errors_total{code="LOG_UNAVAILABLE"} 1',
+    ]) {
+      expect(text).toContain(`meterfold_${line}\n`);
+    }
+  });
+
+  test('a dependency that stays down is one line, however often it is tried, and one more when it is back', async () => {
+    const { facts, lines, registry } = opened();
+    for (let n = 0; n < 5; n += 1)
+      facts.waiting('database', new MeterError('DATABASE_UNAVAILABLE', 'connect', { value: 'secret' }));
+    facts.recovered('database');
+    facts.waiting('database', new Error('again'));
+    expect(lines.map(({ level, msg }) => [level, msg])).toEqual([
+      ['warn', 'waiting for a dependency'],
+      ['info', 'recovered'],
+      ['warn', 'waiting for a dependency'],
+    ]);
+    expect(lines[0]?.err).toEqual({ code: 'DATABASE_UNAVAILABLE', message: 'connect' });
+    expect(await registry.metrics()).toContain('meterfold_failures_total{what="database"} 6\n');
+  });
+
+  test('an event type without a meter is told once and counted always', async () => {
+    const { facts, lines, registry } = opened();
+    for (let n = 0; n < 3; n += 1) facts.unmetered('stray', 1);
+    expect(lines).toHaveLength(1);
+    expect(await registry.metrics()).toContain('meterfold_events_unmetered_total{event_type="stray"} 3\n');
+  });
+
+  test('labels that callers choose stay bounded: what comes late is counted together', async () => {
+    const { facts, registry } = opened();
+    for (let n = 0; n < 1000; n += 1) facts.unmetered(`type-${String(n)}`, 1);
+    const lines = (await registry.metrics())
+      .split('\n')
+      .filter((line) => line.startsWith('meterfold_events_unmetered_total{'));
+    expect(lines).toHaveLength(201);
+    expect(lines).toContain('meterfold_events_unmetered_total{event_type="other"} 800');
+  });
+
+  test('can be wrapped method by method', () => {
+    const { facts, lines } = opened();
+    const poking = Object.create(facts) as typeof facts;
+    poking.healing('pg.a.0', 1);
+    const { relayed } = facts;
+    relayed(1);
+    expect(lines).toHaveLength(2);
+  });
+});
