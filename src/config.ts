@@ -26,7 +26,7 @@ export interface Config {
   readonly maxBodyBytes: number;
   readonly maxEventsPerRequest: number;
   readonly insecure: boolean;
-  readonly logLevel: string;
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
 
 /** From strongest to weakest. Values are text where they come from the environment, of any type in flags and file. */

@@ -24,6 +24,8 @@ export interface Stores {
   readonly batch: BatchView;
   readonly archive: Archive;
   readonly speed: MemorySpeedStore;
+  /** Whether the database runs in this process. */
+  readonly embedded: boolean;
   /** Closes everything, the lock last. */
   close(): Promise<void>;
 }
@@ -66,7 +68,9 @@ async function openInto(closers: Closer[], config: Config, meters: MeterSet, clo
   await sweepTemporaries(layout.archiveDir);
   const archive = fileArchive(layout.archiveDir);
   const speed = new MemorySpeedStore(buckets);
+  const embedded = config.databaseUrl === undefined;
   const stores = {
+    embedded,
     pool,
     log,
     archive,

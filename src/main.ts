@@ -1,0 +1,27 @@
+#!/usr/bin/env node
+/** The command line: the only reader of argv, environment and signals. */
+import { program } from './cli/program.ts';
+import { errorLine, exitCodeOf, type Streams } from './cli/output.ts';
+
+const streams: Streams = {
+  out: (text) => void process.stdout.write(`${text}\n`),
+  err: (text) => void process.stderr.write(`${text}\n`),
+  isTerminal: process.stderr.isTTY,
+};
+
+const stop = new AbortController();
+const giveUp = (): void => {
+  // The second signal: what is under way is abandoned. Everything here survives that.
+  if (stop.signal.aborted) process.exit(1);
+  stop.abort();
+};
+process.on('SIGTERM', giveUp);
+process.on('SIGINT', giveUp);
+
+try {
+  const context = { env: process.env, streams, stop: stop.signal, random: Math.random };
+  process.exitCode = await program(context, process.argv.slice(2));
+} catch (error) {
+  streams.err(errorLine(error));
+  process.exitCode = exitCodeOf(error);
+}
