@@ -221,6 +221,8 @@ describe('a bad query names the field and what is allowed', () => {
     ['a limit above the most', '/v1/rejects', 'limit=1001', 400, 'limit', '1 to 1000'],
     ['a cursor that is none', '/v1/events', 'cursor=%20', 400, 'cursor', 'next'],
     ['a parameter where there is none', '/v1/tenants', 'x=1', 400, 'x', 'no parameters'],
+    ['a position that is none', `/v1/log/${LINEAGE}`, 'from=abc', 400, 'from', positionOf(0)],
+    ['a position of another width', `/v1/log/${LINEAGE}`, 'from=7', 400, 'from', positionOf(0)],
     ['an unknown lineage', '/v1/log/pg.x.0', '', 404, 'lineage', '/v1/lineages'],
   ])('%s', async (_, path, query, status, field, allowed) => {
     const made = fakes({}, grouped);

@@ -164,6 +164,18 @@ describe('GET /v1/meters', () => {
   });
 });
 
+describe('implicit meters', () => {
+  test('a type is asked for until it is seen, and then no more', async () => {
+    let [asked, isSeen] = [0, false];
+    const app = httpServer(fakes({ knowsEventType: async () => ((asked += 1), isSeen) }).ports);
+    const url = '/v1/meters/tokens/query?from=2026-06-01&to=2026-06-02';
+    expect((await app.inject(url)).statusCode).toBe(404);
+    isSeen = true;
+    for (let n = 0; n < 3; n += 1) expect((await app.inject(url)).statusCode).toBe(200);
+    expect(asked).toBe(2);
+  });
+});
+
 describe('lists', () => {
   test('tenants', async () => {
     expect((await httpServer(fakes().ports).inject('/v1/tenants')).json()).toEqual({

@@ -24,6 +24,7 @@ export function logRoutes(app: FastifyInstance, ports: HttpPorts): void {
     const { from, limit } = readParams(request.query, { from: text, limit: PAGE });
     const lineage = await demandLineage(ports, request.params.lineage);
     const { first, end } = await ports.log.bounds(lineage.id);
+    if (from !== undefined) demandPosition(from, lineage, `${first} to ${end}`);
     if (from !== undefined && from < first) throw badParam('from', from, `${first} to ${end}`, 'is no longer in the log');
     const { records, next } = await readUpTo(
       ports.log,
@@ -47,6 +48,12 @@ async function demandLineage({ log }: HttpPorts, id: string): Promise<Lineage> {
   if (found !== undefined) return found;
   const allowed = 'a lineage of GET /v1/lineages';
   throw new MeterError('NOT_FOUND', 'there is no such lineage', { field: 'lineage', value: id.slice(0, 100), allowed });
+}
+
+/** Positions of a lineage are digits of one width: only then is string order log order. */
+function demandPosition(from: string, { origin }: Lineage, allowed: string): void {
+  if (from === END || (/^\d[\d.:-]*$/.test(from) && from.length === origin.length)) return;
+  throw badParam('from', from, allowed, 'is no position of this lineage');
 }
 
 interface Slice {

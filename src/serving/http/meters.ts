@@ -54,6 +54,20 @@ export async function demandMeter(ports: HttpPorts, key: string): Promise<Meter>
   });
 }
 
+/** Event types come from callers: what is kept of them must not grow without bound. */
+const MAX_REMEMBERED = 10_000;
+
+/** A type that was seen once stays known: only the first query of each has to ask. */
+export function rememberTypes(ports: Pick<HttpPorts, 'knowsEventType'>): HttpPorts['knowsEventType'] {
+  const known = new Set<string>();
+  return async (eventType) => {
+    if (known.has(eventType)) return true;
+    const isKnown = await ports.knowsEventType(eventType);
+    if (isKnown && known.size < MAX_REMEMBERED) known.add(eventType);
+    return isKnown;
+  };
+}
+
 const meterJson = ({ key, eventType, aggregation, value, groupBy, filter, unit }: Meter) => ({
   key,
   event_type: eventType,

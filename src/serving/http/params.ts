@@ -69,7 +69,7 @@ export const text: Reader<string | undefined> = (value, field) => {
 };
 
 export const cursorText: Reader<string | undefined> = (value, field) => {
-  if (value !== undefined && !/^[A-Za-z0-9_.~:-]{1,1000}$/.test(value))
+  if (value !== undefined && !/^[A-Za-z0-9_.~:-]{1,8000}$/.test(value))
     throw badParam(field, value, 'the `next` of the page before');
   return value;
 };

@@ -9,7 +9,7 @@ import { guard } from './guard.ts';
 import { healthRoutes } from './health.ts';
 import { listRoutes } from './lists.ts';
 import { logRoutes } from './log.ts';
-import { meterRoutes } from './meters.ts';
+import { meterRoutes, rememberTypes } from './meters.ts';
 import type { HttpPorts } from './ports.ts';
 import { failureOf, problemOf, sendProblem } from './problem.ts';
 import { queryRoutes } from './query.ts';
@@ -48,7 +48,8 @@ export function httpServer(ports: HttpPorts): FastifyInstance {
     });
   });
   refuseOtherMethods(app, () => {
-    for (const routes of [eventRoutes, listRoutes, meterRoutes, queryRoutes, logRoutes, healthRoutes]) routes(app, ports);
+    const all = { ...ports, knowsEventType: rememberTypes(ports) };
+    for (const routes of [eventRoutes, listRoutes, meterRoutes, queryRoutes, logRoutes, healthRoutes]) routes(app, all);
   });
   return app;
 }
