@@ -30,8 +30,13 @@ export interface Stores {
   close(): Promise<void>;
 }
 
-/** Connections of one process: a lane each, the publisher, the producer's, and readers. */
+/** Connections of one process to a server: a lane each, the publisher, the producer's, and readers. */
 const CONNECTIONS = 12;
+/**
+ * The embedded database has one session, and its socket server hands on the messages of several connections one by one: two
+ * statements with parameters would get into each other. One connection, for which callers queue, costs nothing there.
+ */
+const EMBEDDED_CONNECTIONS = 1;
 
 /** The tenants as they are recorded at the first start. */
 const tenantsText = (tenants: Config['tenants']): string =>
@@ -84,13 +89,14 @@ async function openInto(closers: Closer[], config: Config, meters: MeterSet, clo
 async function openDatabase(closers: Closer[], config: Config, databaseDir: string): Promise<Pool> {
   let connection: { readonly connectionString: string } | Awaited<ReturnType<typeof openEmbedded>>['connection'];
   if (config.databaseUrl === undefined) {
-    const database = await openEmbedded({ dataDir: databaseDir, maxConnections: CONNECTIONS + 2 });
+    const database = await openEmbedded({ dataDir: databaseDir, maxConnections: EMBEDDED_CONNECTIONS + 1 });
     closers.push(() => database.close());
     connection = database.connection;
   } else {
     connection = { connectionString: config.databaseUrl };
   }
-  const pool = openPool(connection, { max: CONNECTIONS });
+  const max = config.databaseUrl === undefined ? EMBEDDED_CONNECTIONS : CONNECTIONS;
+  const pool = openPool(connection, { max });
   closers.push(() => pool.end());
   await migrate(pool);
   return pool;

@@ -17,10 +17,11 @@ interface Holder {
 
 const readOptional = (path: string): Promise<string | null> => readFile(path, 'utf8').catch(() => null);
 
-/** Field 22 of /proc/PID/stat (proc(5)); the name before it may hold spaces. */
+/** State and start (fields 3 and 22 of /proc/PID/stat, proc(5)); the name before them may hold spaces. A zombie holds nothing. */
 async function startOf(pid: number): Promise<string | null> {
   const stat = await readOptional(`/proc/${String(pid)}/stat`);
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? [];
+  return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null);
 }
 const bootId = async (): Promise<string | null> => (await readOptional('/proc/sys/kernel/random/boot_id'))?.trim() ?? null;
 
