@@ -174,6 +174,16 @@ describe('implicit meters', () => {
     for (let n = 0; n < 3; n += 1) expect((await app.inject(url)).statusCode).toBe(200);
     expect(asked).toBe(2);
   });
+
+  test('a caller reads its own write, though it is the first of its type', async () => {
+    const { ports, query } = fakes({ knowsEventType: async () => isApplied });
+    let isApplied = false;
+    query.reply = async () => ((isApplied = true), { rows: [], proof: PROOF });
+    const app = httpServer(ports);
+    const { token } = (await postEvents(app, nativeEvent({ event_type: 'new' }))).json();
+    const url = `/v1/meters/new/query?from=2026-06-01&to=2026-06-02&tenant=other&after=${token}`;
+    expect((await app.inject(url)).statusCode).toBe(200);
+  });
 });
 
 describe('lists', () => {

@@ -18,7 +18,9 @@ export function meterRoutes(app: FastifyInstance, ports: HttpPorts): void {
 
   app.get<MeterPath>('/v1/meters/:key', async (request) => {
     readParams(request.query, {});
-    return meterJson(await demandMeter(ports, request.params.key));
+    const meter = findMeter(ports, request.params.key);
+    await demandSeen(ports, meter);
+    return meterJson(meter);
   });
 
   app.get('/v1/event-types', async (request) => {
@@ -41,18 +43,21 @@ async function listed(ports: HttpPorts): Promise<readonly Meter[]> {
   return (await ports.listEventTypes()).flatMap(({ eventType }) => meters.forType(eventType));
 }
 
-/** Throws UNKNOWN_METER, also for an implicit meter whose event type was never seen. */
-export async function demandMeter(ports: HttpPorts, key: string): Promise<Meter> {
-  const { meters } = ports;
+/** Throws UNKNOWN_METER. An implicit meter may yet turn out to be unknown: `demandSeen` says. */
+export function findMeter({ meters }: HttpPorts, key: string): Meter {
   const meter = key.includes('\0') ? undefined : meters.find(key);
-  if (meter !== undefined && (!meters.implicit || (await ports.knowsEventType(meter.eventType)))) return meter;
-  const what = meters.implicit ? 'no event of this type was seen yet, so it has no meter' : 'there is no such meter';
-  throw new MeterError('UNKNOWN_METER', what, {
-    field: 'meter',
-    value: key.slice(0, 100),
-    allowed: 'a key of GET /v1/meters',
-  });
+  if (meter === undefined) throw unknownMeter(key, 'there is no such meter');
+  return meter;
 }
+
+/** Throws UNKNOWN_METER for an implicit meter whose event type was never seen. */
+export async function demandSeen(ports: HttpPorts, meter: Meter): Promise<void> {
+  if (!ports.meters.implicit || (await ports.knowsEventType(meter.eventType))) return;
+  throw unknownMeter(meter.key, 'no event of this type was seen yet, so it has no meter');
+}
+
+const unknownMeter = (key: string, what: string): MeterError =>
+  new MeterError('UNKNOWN_METER', what, { field: 'meter', value: key.slice(0, 100), allowed: 'a key of GET /v1/meters' });
 
 /** Event types come from callers: what is kept of them must not grow without bound. */
 const MAX_REMEMBERED = 10_000;

@@ -12,7 +12,7 @@ import {
   WINDOWS,
 } from '../../domain/window.ts';
 import { leftOf } from './left.ts';
-import { demandMeter, type MeterPath } from './meters.ts';
+import { demandSeen, findMeter, type MeterPath } from './meters.ts';
 import { badParam, demandGroup, names, oneOf, readFilter, type Reader, readParams, text } from './params.ts';
 import type { HttpPorts } from './ports.ts';
 import { decodeToken } from './tokens.ts';
@@ -48,11 +48,13 @@ export function queryRoutes(app: FastifyInstance, ports: HttpPorts): void {
   app.get<MeterPath>('/v1/meters/:key/query', async (request, reply) => {
     const { tenant, group_by: groupBy, after, ...range } = readParams(request.query, QUERY, true);
     const edges = demandEdges(range);
-    const meter = await demandMeter(ports, request.params.key);
+    const meter = findMeter(ports, request.params.key);
     for (const name of groupBy) demandGroup('group_by', name, meter.groupBy);
     const filter = readFilter(request.query, meter.groupBy);
     if (after !== undefined) await demandKnown(ports, after);
     const answer = await ports.query.answer({ meter, tenant, edges, groupBy, filter, after }, leftOf(reply));
+    // Asked behind the answer: with `after`, it may have waited for the very first event of this type.
+    if (answer.rows.length === 0) await demandSeen(ports, meter);
     const { from, to, window, zone } = range;
     return {
       meter: meter.key,
