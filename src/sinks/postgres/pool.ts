@@ -8,25 +8,57 @@ export interface PoolOptions {
   readonly onIdleError?: (error: Error) => void;
 }
 
-const INT8 = 20;
-/** int8 as a number; one beyond 2^53 is a defect, not a rounding. Numeric stays text. */
+/** Type ids of pg_type: bigint, date and the two timestamps. */
+const [INT8, DATE, TIMESTAMP, TIMESTAMPTZ] = [20, 1082, 1114, 1184];
+
 const types = new pg.TypeOverrides();
+/** A number; one beyond 2^53 is a defect, not a rounding. Numeric stays text. */
 types.setTypeParser(INT8, (text: string) => {
   const value = Number(text);
   if (!Number.isSafeInteger(value)) throw new RangeError(`int8 ${text} is beyond 2^53`);
   return value;
 });
+// Times stay text, in UTC: a Date would cut microseconds off and turn a date by the machine's zone.
+for (const type of [DATE, TIMESTAMP, TIMESTAMPTZ]) types.setTypeParser(type, (text: string) => text);
 
+/**
+ * What a session must have, whatever the server's defaults. An acknowledged append must be on disk (rule P4), and the
+ * statements of a publish need a snapshot each. The embedded server has no timers: the limits do nothing there.
+ */
+const SESSION = `SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false),
+  set_config('default_transaction_isolation', 'read committed', false),
+  set_config('synchronous_commit', coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false),
+  set_config('statement_timeout', '30s', false), set_config('idle_in_transaction_session_timeout', '30s', false)`;
+
+/** Connections are made when they are needed; the first use throws where none can be made. */
 export function openPool(connection: PoolConfig, { max, onIdleError }: PoolOptions): Pool {
-  const pool = new pg.Pool({ ...connection, max, types, application_name: 'meterfold', connectionTimeoutMillis: 10_000 });
+  const pool = new pg.Pool({
+    ...connection,
+    max,
+    types,
+    application_name: 'meterfold',
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+    // The pool awaits it, whatever its type says: a connection is not handed out before.
+    // eslint-disable-next-line @typescript-eslint/no-misused-promises
+    onConnect: async (client) => void (await client.query(SESSION)),
+  });
   // Without a listener the failure of an idle connection would end the process.
   pool.on('error', (error) => onIdleError?.(error));
   return pool;
 }
 
-/** SQLSTATE classes and socket errors that pass by themselves (PostgreSQL 15 manual, appendix A). */
-const PASSING = /^(08|40|53|55P03|57P0[1-5]|57014|58030)/;
-const SOCKET = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN']);
+/**
+ * SQLSTATE classes that pass by themselves (PostgreSQL manual, appendix A): connection, rollback by conflict, resources, lock
+ * or statement timeout, shutdown, input or output error; 25006 is a server that is no primary, for now.
+ */
+const PASSING = /^(08|40|53|25006|55P03|57P0[1-5]|57014|58030)/;
+const SOCKET = new Set(
+  'ECONNREFUSED ECONNRESET ECONNABORTED ENOENT EPIPE ETIMEDOUT EHOSTUNREACH ENETUNREACH ENETDOWN ENOTFOUND EAI_AGAIN'.split(
+    ' ',
+  ),
+);
+/** Errors of `pg` itself have no code. */
 const CLOSED = /terminat|Connection ended|timeout exceeded|not queryable|Client has encountered/i;
 
 export function isPassing(error: unknown): boolean {
@@ -60,7 +92,10 @@ export async function run<R extends QueryResultRow>(
   }
 }
 
-/** READ COMMITTED. Between BEGIN and COMMIT `work` must await this client's statements only: the embedded server has one session. */
+/**
+ * READ COMMITTED; commits when `work` resolves, rolls back when it throws. A failure of the commit itself leaves open which.
+ * Between BEGIN and COMMIT `work` must await this client's statements only: the embedded server has one session.
+ */
 export async function inTransaction<T>(pool: Pool, what: string, work: (client: PoolClient) => Promise<T>): Promise<T> {
   let client: PoolClient;
   try {
@@ -73,9 +108,12 @@ export async function inTransaction<T>(pool: Pool, what: string, work: (client: 
   const onError = (error: Error): void => void (broken = error);
   client.on('error', onError);
   try {
-    await client.query('BEGIN');
+    await client.query('BEGIN ISOLATION LEVEL READ COMMITTED');
     const result = await work(client);
-    await client.query('COMMIT');
+    const { command } = await client.query('COMMIT');
+    // The server answers so where a statement had failed and `work` did not say so.
+    if (command !== 'COMMIT')
+      throw new Error(`${what}: the transaction was rolled back, because a statement in it had failed`);
     return result;
   } catch (error) {
     await client.query('ROLLBACK').catch((cause: unknown) => {
