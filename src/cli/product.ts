@@ -20,6 +20,7 @@ import { listEvents, listEventTypes, listTenants } from '../sinks/postgres/event
 import { listRejects } from '../sinks/postgres/rejects.ts';
 import { metering, type Ports, runAll, type Settings } from '../topology.ts';
 import { openStores, type Stores } from './stores.ts';
+import { verifyStores } from './verify-stores.ts';
 
 export interface Product {
   readonly url: string;
@@ -112,7 +113,7 @@ export async function startProduct(config: Config, { clock, random, log }: Produ
   };
 }
 
-async function queryService(config: Config, stores: Stores, clock: Clock): Promise<QueryService> {
+export async function queryService(config: Config, stores: Stores, clock: Clock): Promise<QueryService> {
   // The lineages of this log never change while it is open; asking once is no read of the log by a query.
   const lineages = await stores.log.lineages();
   const { batch, speed } = stores;
@@ -139,7 +140,7 @@ interface HttpParts {
   readonly settings: Settings;
 }
 
-function httpPorts({ config, stores, meters, query, ports, registry, facts, settings }: HttpParts): HttpPorts {
+export function httpPorts({ config, stores, meters, query, ports, registry, facts, settings }: HttpParts): HttpPorts {
   const { pool, log } = stores;
   const knowsEventType = async (eventType: string): Promise<boolean> => {
     const published = await listEventTypes(pool);
@@ -160,6 +161,7 @@ function httpPorts({ config, stores, meters, query, ports, registry, facts, sett
     listTenants: () => listTenants(pool),
     listEventTypes: () => listEventTypes(pool),
     ready: () => dependencies(stores, query),
+    verify: () => verifyStores(stores, settings),
   };
 }
 

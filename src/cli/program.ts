@@ -1,10 +1,14 @@
 /** The commands and their options. */
 import { readFile } from 'node:fs/promises';
 import { Command, CommanderError } from 'commander';
-import { type Config, parseConfig } from '../config.ts';
+import { type Config, parseConfig, shownConfig } from '../config.ts';
 import { MeterError } from '../errors.ts';
+import { askOf } from './ask.ts';
+import { type JsonFlag, type RejectFlags, rejectsCommand, verifyCommand } from './checks.ts';
 import { dev } from './dev.ts';
-import type { Streams } from './output.ts';
+import { importCommand, type ImportFlags } from './import.ts';
+import { json, type Streams, table } from './output.ts';
+import { queryCommand, type QueryFlags } from './query.ts';
 
 export interface Context {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -14,9 +18,10 @@ export interface Context {
 }
 
 type Flags = Readonly<Record<string, unknown>>;
+type Done = (code: number) => void;
 
 /** Flags over environment over file over defaults. Throws BAD_CONFIG. */
-export async function configOf({ env }: Context, flags: Flags): Promise<Config> {
+async function configOf({ env }: Context, flags: Flags): Promise<Config> {
   const path = typeof flags.config === 'string' ? flags.config : env.METERFOLD_CONFIG_FILE;
   return parseConfig({ flags, env, ...(path === undefined ? {} : { file: await readConfigFile(path) }) });
 }
@@ -33,28 +38,96 @@ async function readConfigFile(path: string): Promise<string> {
   }
 }
 
-/** Resolves with the exit code: 0 done, 1 a check failed, 2 usage. */
-export async function program(context: Context, argv: readonly string[]): Promise<number> {
-  let code = 0;
-  const root = new Command('meterfold').description('Usage metering whose live answers are exact.').version('0.1.0');
-  root
-    .exitOverride()
-    .configureOutput({
-      writeOut: (text) => context.streams.out(text.trimEnd()),
-      writeErr: (text) => context.streams.err(text.trimEnd()),
-    });
-  root
-    .command('dev')
-    .description('run the whole product in this process')
-    .option('--data-dir <dir>', 'where the data lies')
-    .option('--port <port>', 'port to listen on; 0 takes a free one')
-    .option('--host <host>', 'address to listen on')
+const urlOf = ({ url }: Flags): string | undefined => (typeof url === 'string' ? url : undefined);
+
+/** Options of every command that opens a data directory. */
+const opening = (command: Command): Command =>
+  command
+    .option('--data-dir <dir>', 'where the data lies (default: ./.meterfold)')
     .option('--meters-file <file>', 'YAML file of meters')
-    .option('--config <file>', 'YAML file of settings')
+    .option('--config <file>', 'YAML file of settings');
+
+/** ... or asks a server. */
+const asking = (command: Command): Command =>
+  opening(command).option('--url <url>', 'ask the server at this address instead').option('--json', 'print JSON');
+
+function addDev(root: Command, context: Context, done: Done): void {
+  opening(root.command('dev').description('run the whole product in this process'))
+    .option('--port <port>', 'port to listen on; 0 takes a free one (default: 8080)')
+    .option('--host <host>', 'address to listen on (default: 127.0.0.1)')
     .option('--insecure', 'listen on other addresses than loopback')
     .action(async (flags: Flags) => {
-      code = await dev(await configOf(context, flags), context.random, context.streams, context.stop);
+      done(await dev(await configOf(context, flags), context.random, context.streams, context.stop));
     });
+}
+
+function addImport(root: Command, context: Context, done: Done): void {
+  asking(root.command('import <file>').description('import usage from CSV or NDJSON, also gzipped'))
+    .requiredOption('--mapping <file>', 'YAML file that says which columns make which events')
+    .action(async (file: string, flags: Flags & ImportFlags) => {
+      done(await importCommand(file, flags, await configOf(context, flags), context.streams, context.stop));
+    });
+}
+
+const collect = (value: string, list: readonly string[]): readonly string[] => [...list, value];
+
+function addQuery(root: Command, context: Context, done: Done): void {
+  asking(root.command('query <meter>').description('ask for usage: batch and live, merged'))
+    .requiredOption('--from <time>', 'start, a whole minute, such as 2026-01-31T00:00Z or 2026-01-31')
+    .requiredOption('--to <time>', 'end, not included')
+    .option('--tenant <id>', 'of one tenant (default: the sum over all)')
+    .option('--window <size>', 'minute, hour, day, month or range (default: range)')
+    .option('--zone <zone>', 'IANA time zone of days and months (default: UTC)')
+    .option('--group-by <names>', 'properties, separated by commas')
+    .option('--filter <name=value>', 'only where the property has this value; may be repeated', collect, [])
+    .option('--after <token>', 'wait until this write is in the answer')
+    .action(async (meter: string, flags: Flags & QueryFlags) => {
+      done(await queryCommand(meter, flags, askOf(await configOf(context, flags), urlOf(flags)), context.streams));
+    });
+}
+
+function addChecks(root: Command, context: Context, done: Done): void {
+  asking(
+    root.command('verify').description('recount everything from the archive and compare; exit 1 where anything differs'),
+  ).action(async (flags: Flags & JsonFlag) => {
+    done(await verifyCommand(flags, askOf(await configOf(context, flags), urlOf(flags)), context.streams));
+  });
+  const rejects = root.command('rejects').description('records that could not be used');
+  asking(rejects.command('list').description('list them, newest first'))
+    .option('--code <code>', 'only with this code')
+    .option('--tenant <id>', 'only of this tenant')
+    .option('--limit <n>', 'how many', '50')
+    .option('--cursor <cursor>', 'where the last list ended')
+    .action(async (flags: Flags & RejectFlags) => {
+      done(await rejectsCommand(flags, askOf(await configOf(context, flags), urlOf(flags)), context.streams));
+    });
+}
+
+function addConfig(root: Command, context: Context, done: Done): void {
+  opening(root.command('config').description('print the effective configuration, or everything that is wrong with it'))
+    .option('--json', 'print JSON')
+    .action(async (flags: Flags & JsonFlag) => {
+      const shown = shownConfig(await configOf(context, flags));
+      const rows = Object.entries(shown).map(([name, value]) => [
+        name,
+        value === null ? '–' : typeof value === 'string' ? value : JSON.stringify(value),
+      ]);
+      context.streams.out(flags.json === true ? json(shown) : table(['setting', 'value'], rows, new Set()));
+      done(0);
+    });
+}
+
+/** Resolves with the exit code: 0 done, 1 a check failed, 2 usage. */
+export async function program({ streams, ...context }: Context, argv: readonly string[]): Promise<number> {
+  let code = 0;
+  const done = (result: number): void => void (code = result);
+  const root = new Command('meterfold').description('Usage metering whose live answers are exact.').version('0.1.0');
+  const write = (to: (text: string) => void) => (text: string) => {
+    to(text.trimEnd());
+  };
+  // Set before the commands are added: they inherit it.
+  root.exitOverride().configureOutput({ writeOut: write(streams.out), writeErr: write(streams.err) });
+  for (const add of [addDev, addImport, addQuery, addChecks, addConfig]) add(root, { streams, ...context }, done);
   try {
     await root.parseAsync([...argv], { from: 'user' });
   } catch (error) {

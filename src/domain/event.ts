@@ -4,7 +4,7 @@ import { readDecimal } from './decimal.ts';
 import { FUTURE_BOUND_MS } from './epoch.ts';
 import { fault, type Fault } from './fault.ts';
 import { UnsafeNumber } from './json.ts';
-import { parseTime } from './time.ts';
+import { formatTime, parseTime } from './time.ts';
 
 /** A usage event, validated. */
 export interface UsageEvent {
@@ -128,9 +128,8 @@ export function checkTime(
   nowMs: number,
   bounds: { readonly pastBoundMs?: number } = {},
 ): Fault | undefined {
-  const field = 'event_timestamp';
-  const iso = new Date(timestamp / 1000).toISOString();
-  if (timestamp > (nowMs + FUTURE_BOUND_MS) * 1000) return fault('TOO_FAR_IN_FUTURE', field, iso);
+  const refuse = (code: 'TOO_FAR_IN_FUTURE' | 'TOO_OLD'): Fault => fault(code, 'event_timestamp', formatTime(timestamp));
+  if (timestamp > (nowMs + FUTURE_BOUND_MS) * 1000) return refuse('TOO_FAR_IN_FUTURE');
   const { pastBoundMs } = bounds;
-  return pastBoundMs !== undefined && timestamp < (nowMs - pastBoundMs) * 1000 ? fault('TOO_OLD', field, iso) : undefined;
+  return pastBoundMs !== undefined && timestamp < (nowMs - pastBoundMs) * 1000 ? refuse('TOO_OLD') : undefined;
 }

@@ -21,8 +21,8 @@ const MAX_DEPTH = 64;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** A run of 16 or more digits, or an exponent: only then can a number be unsafe. Strings may match too; that costs time only. */
-const SUSPECT = /\d{8}[\d.]{8}|\d[eE]/;
+/** A number of 16 or more characters, or with an exponent: only then can it be unsafe. Texts may match too; that costs time only. */
+const SUSPECT = /[[:,]\s*-?(?:\d[\d.]{15,}|\d[\d.]*[eE])|^\s*-?[\d.]+\s*$/;
 
 const significantDigits = (text: string): number => {
   const [mantissa = ''] = text.split(/[eE]/);
@@ -35,6 +35,7 @@ const numberOf = (text: string): unknown => {
   return value;
 };
 
+/** Nesting deeper than any event: recursion over it would end the process. */
 function demandDepth(text: string): void {
   let depth = 0;
   let inString = false;
@@ -54,6 +55,6 @@ function demandDepth(text: string): void {
 /** Throws SyntaxError (or TypeError for invalid UTF-8) for what is no JSON. */
 export function parseJson(bytes: Uint8Array): unknown {
   const text = utf8.decode(bytes);
-  if (/(?:[{[][^{}[\]]*){64}/.test(text)) demandDepth(text);
+  demandDepth(text);
   return SUSPECT.test(text) ? parse(text, undefined, numberOf) : (JSON.parse(text) as unknown);
 }
