@@ -11,6 +11,7 @@ import type {
   Opened,
   Placed,
   PlacedBatch,
+  Position,
   Reply,
   Sink,
   SpeedRecord,
@@ -20,6 +21,8 @@ import { keyDigest } from '../../domain/canonical.ts';
 import { epochOf } from '../../domain/epoch.ts';
 import type { UsageEvent } from '../../domain/event.ts';
 import { bucketOf, routingKeyOf } from '../../domain/routing.ts';
+import type { Head } from '../../domain/segment.ts';
+import { MeterError } from '../../errors.ts';
 import { advance, type AdvancePorts } from './advance.ts';
 import { knownDuplicates } from './look-up.ts';
 
@@ -57,8 +60,16 @@ export class SpeedSink implements Sink {
     this.#lineage = lineage.id;
     this.#views = views ?? [];
     const least = fences.reduce((a, b) => (a < b ? a : b));
-    const row = await this.#ports.catalog.rowOf(lineage.id, least);
-    return { row: row === undefined ? await this.#ports.catalog.head(lineage) : { ...row, ended: false } };
+    return { row: await this.#rowAt(lineage, least) };
+  }
+
+  /** The head first: it may move past the position between two look-ups, but then the manifest has the row. */
+  async #rowAt(lineage: Lineage, position: Position): Promise<Head> {
+    const head = await this.#ports.catalog.head(lineage);
+    if (head.start <= position) return head;
+    const row = await this.#ports.catalog.rowOf(lineage.id, position);
+    if (row !== undefined) return { ...row, ended: false };
+    throw new MeterError('ARCHIVE_MISSING', `open ${lineage.id} at ${position}: no manifest row holds it`);
   }
 
   async write(batch: PlacedBatch): Promise<'ok' | 'reopen'> {
