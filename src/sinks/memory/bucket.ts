@@ -36,6 +36,20 @@ export const emptyBucket = (): Bucket => ({
   cells: new Map(),
 });
 
+const copyMap = <K, V>(map: ReadonlyMap<K, V>, copy: (value: V) => V): Map<K, V> =>
+  new Map([...map].map(([key, value]) => [key, copy(value)]));
+
+/** What a replica would hold: nothing in it changes with the bucket. Cells and fences are replaced, never changed. */
+export const copyBucket = (bucket: Bucket): Bucket => ({
+  incarnation: bucket.incarnation,
+  oldest: bucket.oldest,
+  fences: new Map(bucket.fences),
+  floors: new Map(bucket.floors),
+  marks: new Map(bucket.marks),
+  digests: copyMap(bucket.digests, (digests) => new Set(digests)),
+  cells: copyMap(bucket.cells, (segments) => copyMap(segments, (tenants) => copyMap(tenants, (fields) => new Map(fields)))),
+});
+
 export function knows(bucket: Bucket, digest: string): boolean {
   for (const digests of bucket.digests.values()) if (digests.has(digest)) return true;
   return false;

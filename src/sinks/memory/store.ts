@@ -5,7 +5,7 @@
 import type { AdvanceRequest, ApplyRequest, BucketState, BucketView, RefusedBy, Reply, SpeedStore } from '../../contract.ts';
 import { END } from '../../contract.ts';
 import type { CellSelector } from '../../domain/cell.ts';
-import { addToCell, type Bucket, emptyBucket, knows, remember, selectCells } from './bucket.ts';
+import { addToCell, type Bucket, copyBucket, emptyBucket, knows, remember, selectCells } from './bucket.ts';
 import { checkAdvance, checkApply, checkCollect, checkDrop } from './checks.ts';
 
 const refuse = (refused: RefusedBy): Reply => ({ ok: false, refused });
@@ -101,6 +101,17 @@ export class MemorySpeedStore implements SpeedStore {
   /** Empties buckets, as a lost Redis would: for tests and drills. */
   wipe(buckets: readonly number[] = [...this.#buckets.keys()]): void {
     for (const bucket of buckets) this.#buckets[bucket] = emptyBucket();
+  }
+
+  /** A bucket as a replica would hold it now: for tests and drills. */
+  image(bucket: number): Bucket {
+    return copyBucket(this.#bucket(bucket));
+  }
+
+  /** A replica takes over: the bucket is what its image was. */
+  restore(bucket: number, image: Bucket): void {
+    this.#bucket(bucket);
+    this.#buckets[bucket] = copyBucket(image);
   }
 
   #bucket(bucket: number): Bucket {

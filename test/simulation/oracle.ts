@@ -1,0 +1,474 @@
+/**
+ * The truth, by itself: imports nothing of src. It sees what was appended to the log and what the stores hold, and says
+ * what must be. Every rule is written again from the design, section 3.
+ */
+import {
+  behind,
+  END,
+  EPOCH_MS,
+  EVENT_TYPE,
+  FIRST_FORMAT,
+  FORMATS,
+  FUTURE_MS,
+  type Kind,
+  type Limits,
+  METERS,
+  printed,
+  TENANTS,
+} from './sizes.ts';
+
+/** A usage event as it was sent. */
+export interface Fact {
+  readonly tenant: string;
+  readonly key: string;
+  /** Microseconds. */
+  readonly timestamp: number;
+  /** In units of 10^-12. */
+  readonly quantity: bigint;
+  /** What the speed layer remembers of its key. */
+  readonly digest: string;
+}
+
+export interface Raw {
+  readonly position: string;
+  /** The broker's time, ms. */
+  readonly arrival: number;
+  readonly what: 'event' | 'tick' | 'format' | 'garbage';
+  readonly format?: number;
+  readonly fact?: Fact;
+  /** Key and value. */
+  readonly bytes: number;
+}
+export interface Entry extends Raw {
+  readonly run: number;
+  readonly verdict: string;
+  readonly segment: number;
+}
+
+/** A segment: what its manifest row must say. */
+export interface Stretch {
+  readonly segment: number;
+  readonly start: string;
+  readonly format: number;
+  readonly arrival: number;
+  end?: string;
+  endArrival?: number;
+  records: number;
+  ok: number;
+  firstOk: number | null;
+  lastOk: number | null;
+}
+
+/** A lineage of the truth, and where its segments end. */
+export class Chronicle {
+  readonly id: string;
+  readonly depth: number;
+  readonly lo: number;
+  readonly hi: number;
+  readonly entries: Entry[] = [];
+  readonly stretches: Stretch[] = [];
+  closed = false;
+  #run = 0;
+  #inForce = FIRST_FORMAT;
+  #closing: number | undefined;
+  #bytes = 0;
+  #first = 0;
+  #last: string | undefined;
+
+  constructor(id: string, depth: number, lo: number, hi: number) {
+    [this.id, this.depth, this.lo, this.hi] = [id, depth, lo, hi];
+    this.#begin(printed(0), 0);
+  }
+
+  get open(): Stretch {
+    const last = this.stretches.at(-1);
+    if (last === undefined) throw new Error('a lineage without segments');
+    return last;
+  }
+
+  /** Sealed, or to be sealed: all but the open one. */
+  get finished(): number {
+    return this.stretches.length - 1;
+  }
+
+  append(raw: Raw): Entry {
+    const before = this.#run;
+    this.#run = Math.max(before, raw.arrival);
+    if (this.#isOver()) this.#end(before);
+    const entry: Entry = { ...raw, run: this.#run, verdict: this.#judge(raw), segment: this.open.segment };
+    this.entries.push(entry);
+    this.#last = raw.position;
+    this.#count(entry);
+    if (this.open.records > 0 && this.#isFull()) this.#end(this.#run);
+    return entry;
+  }
+
+  close(): void {
+    this.closed = true;
+    if (this.open.records > 0) this.#end(this.#run);
+  }
+
+  /** The position behind the last record. */
+  get endOfLog(): string {
+    const last = this.entries.at(-1);
+    return last === undefined ? printed(0) : behind(last.position);
+  }
+
+  /** Where the first `segments` segments end. */
+  endOf(segments: number): string {
+    return segments === 0 ? printed(0) : (this.stretches[segments - 1]?.end ?? END);
+  }
+
+  #begin(start: string, arrival: number): void {
+    const segment = this.stretches.length;
+    this.stretches.push({ segment, start, format: this.#inForce, arrival, records: 0, ok: 0, firstOk: null, lastOk: null });
+    [this.#bytes, this.#last, this.#closing] = [0, undefined, undefined];
+  }
+
+  #end(arrival: number): void {
+    const { open } = this;
+    open.end = this.#last === undefined ? open.start : behind(this.#last);
+    open.endArrival = arrival;
+    this.#inForce = this.#closing ?? this.#inForce;
+    this.#begin(open.end, arrival);
+  }
+
+  get #limits(): Limits {
+    const limits = FORMATS.get(this.#inForce);
+    if (limits === undefined) throw new Error(`no format ${this.#inForce}`);
+    return limits;
+  }
+
+  #isOver(): boolean {
+    if (this.open.records > 0) return this.#run >= this.#first + this.#limits.ageMs;
+    return this.#last !== undefined && this.#run >= this.open.arrival + this.#limits.idleMs;
+  }
+
+  #isFull(): boolean {
+    return this.#closing !== undefined || this.open.records >= this.#limits.records || this.#bytes >= this.#limits.bytes;
+  }
+
+  #count(entry: Entry): void {
+    const { open } = this;
+    if (entry.what === 'tick') return;
+    if (entry.what === 'format') {
+      if (open.records > 0) this.#closing = entry.format;
+      else this.#inForce = entry.format ?? this.#inForce;
+      return;
+    }
+    if (open.records === 0) this.#first = entry.run;
+    open.records += 1;
+    this.#bytes += entry.bytes;
+    if (entry.verdict !== 'ok') return;
+    open.ok += 1;
+    open.firstOk ??= entry.run;
+    open.lastOk = entry.run;
+  }
+
+  #judge({ what, fact, arrival }: Raw): string {
+    if (what === 'tick' || what === 'format') return 'control';
+    if (fact === undefined) return 'UNDECODABLE';
+    const point = TENANTS.get(fact.tenant)?.point ?? -1;
+    if (point < this.lo || point >= this.hi) return 'MISROUTED';
+    return fact.timestamp > (arrival + FUTURE_MS) * 1000 ? 'TOO_FAR_IN_FUTURE' : 'ok';
+  }
+}
+
+export interface Winner {
+  readonly lineage: Chronicle;
+  readonly entry: Entry;
+  readonly fact: Fact;
+}
+
+export interface Sums {
+  count: number;
+  sum: bigint;
+  min: bigint;
+  max: bigint;
+  latest: bigint;
+  order: string;
+}
+const MINUTE_MICROS = 60_000_000;
+export const minuteOf = (fact: Fact): number => Math.floor(fact.timestamp / MINUTE_MICROS);
+
+export function addTo<K>(sums: Map<K, Sums>, id: K, { lineage, entry, fact }: Winner): void {
+  const { quantity } = fact;
+  const order = [printed(fact.timestamp), printed(lineage.depth), lineage.id, entry.position].join('|');
+  const sum = sums.get(id);
+  if (sum === undefined) {
+    sums.set(id, { count: 1, sum: quantity, min: quantity, max: quantity, latest: quantity, order });
+    return;
+  }
+  sum.count += 1;
+  sum.sum += quantity;
+  if (quantity < sum.min) sum.min = quantity;
+  if (quantity > sum.max) sum.max = quantity;
+  if (order > sum.order) [sum.order, sum.latest] = [order, quantity];
+}
+
+export const valueOf = (kind: Kind, s: Sums): bigint =>
+  kind === 'count' ? BigInt(s.count) * 10n ** 12n : kind === 'latest' ? s.latest : s[kind];
+
+/** What the oracle needs of a cell, wherever it lies. */
+export interface SeenCell {
+  readonly tenant: string;
+  readonly meter: string;
+  readonly minute: number;
+  readonly count: number;
+  readonly sum: bigint;
+  readonly min: bigint | undefined;
+  readonly max: bigint | undefined;
+  readonly latest: { readonly value: bigint } | undefined;
+}
+/** What the oracle needs of a bucket. */
+export interface SeenBucket {
+  readonly fences: ReadonlyMap<string, { readonly position: string }>;
+  readonly floors: ReadonlyMap<string, number>;
+  readonly digests: ReadonlyMap<number, ReadonlySet<string>>;
+  readonly cells: ReadonlyMap<string, ReadonlyMap<number, ReadonlyMap<string, ReadonlyMap<string, SeenCell>>>>;
+}
+export interface SeenCut {
+  readonly segments: number;
+  readonly position: string;
+}
+export interface SeenRow {
+  readonly segment: number;
+  readonly start: string;
+  readonly end: string;
+  readonly format: number;
+  readonly arrival: number;
+  readonly endArrival: number;
+  readonly records: number;
+  readonly ok: number;
+  readonly firstOk: number | null;
+  readonly lastOk: number | null;
+}
+export interface SeenReach {
+  readonly bucket: number;
+  readonly lineage: string;
+  readonly position: string;
+}
+export interface Asked {
+  readonly meter: string;
+  readonly tenant?: string;
+  readonly edges: readonly number[];
+}
+export interface SeenAnswerRow {
+  readonly start: number;
+  readonly end: number;
+  readonly count: number;
+  readonly value: string;
+}
+
+export class Oracle {
+  readonly lineages = new Map<string, Chronicle>();
+  readonly winners = new Map<string, Winner>();
+  /** Every event that the log ever took, by its key. */
+  readonly sent = new Map<string, Fact>();
+  readonly #objects = new Map<string, string>();
+  readonly #fail: (message: string) => void;
+
+  constructor(fail: (message: string) => void) {
+    this.#fail = fail;
+  }
+
+  append(lineage: Chronicle, raw: Raw): Entry {
+    const entry = lineage.append(raw);
+    const { fact } = entry;
+    if (fact === undefined) return entry;
+    const id = `${fact.tenant}\0${fact.key}`;
+    this.sent.set(id, this.sent.get(id) ?? fact);
+    if (entry.verdict === 'ok' && !this.winners.has(id)) this.winners.set(id, { lineage, entry, fact });
+    return entry;
+  }
+
+  /** Invariant 6. Answers whether the object was put before. */
+  put(key: string, hash: string): boolean {
+    const before = this.#objects.get(key);
+    this.#objects.set(key, hash);
+    if (before !== undefined && before !== hash) this.#fail(`invariant 6: other bytes for ${key}`);
+    return before !== undefined;
+  }
+
+  /** P2: a manifest row is a function of the log. */
+  sealed(lineage: string, row: SeenRow): void {
+    const stretch = this.lineages.get(lineage)?.stretches[row.segment];
+    const { segment, start, end, format, arrival, endArrival, records, ok, firstOk, lastOk } = row;
+    const seen = JSON.stringify({ segment, start, format, arrival, end, endArrival, records, ok, firstOk, lastOk });
+    const wanted = JSON.stringify(
+      stretch && {
+        ...{ segment: stretch.segment, start: stretch.start, format: stretch.format, arrival: stretch.arrival },
+        ...{ end: stretch.end, endArrival: stretch.endArrival, records: stretch.records, ok: stretch.ok },
+        ...{ firstOk: stretch.firstOk, lastOk: stretch.lastOk },
+      },
+    );
+    if (seen !== wanted) this.#fail(`segments: ${lineage} was sealed with ${seen}, the log says ${wanted}`);
+  }
+
+  /** Invariant 4: rollups and hours = winners below the cut. */
+  committed(cuts: ReadonlyMap<string, SeenCut>, rollups: Iterable<SeenCell>, hours: ReadonlyMap<string, bigint>): void {
+    const sums = new Map<string, Sums>();
+    const byHour = new Map<string, bigint>();
+    for (const [id, cut] of cuts) this.#checkCut(id, cut);
+    for (const winner of this.winners.values()) {
+      const { lineage, entry, fact } = winner;
+      if (entry.segment >= (cuts.get(lineage.id)?.segments ?? 0)) continue;
+      addTo(sums, `${fact.tenant}|${minuteOf(fact)}`, winner);
+      const hour = `${fact.tenant}|${EVENT_TYPE}|${Math.floor(minuteOf(fact) / 60)}`;
+      byHour.set(hour, (byHour.get(hour) ?? 0n) + fact.quantity);
+    }
+    this.#compareCells('invariant 4: rollup', sums, rollups, ({ tenant, minute }) => `${tenant}|${minute}`);
+    for (const [id, total] of hours) {
+      if ((byHour.get(id) ?? 0n) !== total)
+        this.#fail(`invariant 4: hour ${id} is ${total}, winners give ${byHour.get(id)}`);
+    }
+    if ([...byHour.keys()].some((id) => !hours.has(id))) this.#fail('invariant 4: an hour is missing');
+  }
+
+  #checkCut(id: string, { segments, position }: SeenCut): void {
+    const lineage = this.lineages.get(id);
+    if (lineage === undefined) return this.#fail(`cut: ${id} is no lineage`);
+    const wanted = segments > lineage.stretches.length ? END : lineage.endOf(segments);
+    if (position !== wanted) this.#fail(`cut: ${id} at ${segments} says ${position}, the log ${wanted}`);
+  }
+
+  #compareCells(
+    what: string,
+    sums: ReadonlyMap<string, Sums>,
+    cells: Iterable<SeenCell>,
+    idOf: (cell: SeenCell) => string,
+  ): void {
+    let seen = 0;
+    for (const cell of cells) {
+      if (cell.count === 0) continue;
+      const id = idOf(cell);
+      const kind = METERS.get(cell.meter.replace(/@1$/, ''));
+      const wanted = sums.get(id);
+      seen += 1;
+      if (kind === undefined || wanted === undefined) {
+        this.#fail(`${what} ${cell.meter} ${id} has ${cell.count} events, winners give none`);
+        continue;
+      }
+      const value = kind === 'latest' ? cell.latest?.value : kind === 'count' ? BigInt(cell.count) * 10n ** 12n : cell[kind];
+      if (cell.count !== wanted.count || value !== valueOf(kind, wanted))
+        this.#fail(
+          `${what} ${cell.meter} ${id} is ${cell.count} events, ${value}; winners give ${wanted.count}, ${valueOf(kind, wanted)}`,
+        );
+    }
+    if (seen !== sums.size * METERS.size) this.#fail(`${what}: ${seen} cells, winners give ${sums.size * METERS.size}`);
+  }
+
+  /** Invariants 2 and 3, on one bucket. */
+  bucket(b: number, s: SeenBucket): void {
+    const sums = new Map<string, Sums>();
+    const known = new Set([...s.digests.values()].flatMap((digests) => [...digests]));
+    for (const winner of this.winners.values()) {
+      const { lineage, entry, fact } = winner;
+      if (TENANTS.get(fact.tenant)?.bucket !== b) continue;
+      const isApplied = entry.position < (s.fences.get(lineage.id)?.position ?? '');
+      if (!isApplied && !known.has(fact.digest)) continue;
+      if (entry.segment < (s.floors.get(lineage.id) ?? 0)) continue;
+      if (!isApplied) this.#fail(`invariant 3: bucket ${b} knows key ${fact.key}, neither applied nor below the floor`);
+      else addTo(sums, `${lineage.id}#${entry.segment}|${fact.tenant}|${minuteOf(fact)}`, winner);
+    }
+    const prefix = new Map<SeenCell, string>();
+    for (const [lineage, segments] of s.cells) {
+      for (const [segment, tenants] of segments) {
+        if (segment < (s.floors.get(lineage) ?? 0)) continue;
+        for (const fields of tenants.values()) for (const cell of fields.values()) prefix.set(cell, `${lineage}#${segment}`);
+      }
+    }
+    const idOf = (cell: SeenCell): string => `${prefix.get(cell)}|${cell.tenant}|${cell.minute}`;
+    this.#compareCells(`invariant 2: bucket ${b}, cell`, sums, prefix.keys(), idOf);
+  }
+
+  /** Invariants 5 and 7: an answer equals the truth at the positions that its proof names. */
+  answer(
+    what: string,
+    { meter, tenant, edges }: Asked,
+    rows: readonly SeenAnswerRow[],
+    reaches: readonly SeenReach[],
+  ): void {
+    const kind = METERS.get(meter);
+    if (kind === undefined) throw new Error(`no meter ${meter}`);
+    const reach = new Map(reaches.map((r) => [`${r.bucket} ${r.lineage}`, r.position]));
+    const sums = new Map<number, Sums>();
+    for (const winner of this.winners.values()) {
+      const { lineage, entry, fact } = winner;
+      if (tenant !== undefined && fact.tenant !== tenant) continue;
+      if (entry.position >= (reach.get(`${TENANTS.get(fact.tenant)?.bucket ?? -1} ${lineage.id}`) ?? '')) continue;
+      const window = edges.findLastIndex((edge) => edge <= minuteOf(fact));
+      if (window >= 0 && window < edges.length - 1) addTo(sums, window, winner);
+    }
+    const wanted = [...sums]
+      .sort(([a], [b]) => a - b)
+      .map(([w, s]) => `${edges[w]}: ${s.count} ${valueOf(kind, s) / 10n ** 12n}`);
+    const seen = rows.map(({ start, count, value }) => `${start}: ${count} ${value}`);
+    if (seen.join() !== wanted.join())
+      this.#fail(`${what}: ${meter} of ${tenant ?? 'all'} answers [${seen}], the truth is [${wanted}]`);
+  }
+
+  /** All that arrived before `asOf` is below the reach. Only lineages that are not closed and folded can hold it back. */
+  asOf(asOf: number, tenant: string | undefined, reaches: readonly SeenReach[]): void {
+    for (const { bucket, lineage, position } of reaches) {
+      for (const entry of this.lineages.get(lineage)?.entries ?? []) {
+        if (entry.verdict !== 'ok' || entry.run >= asOf || entry.position < position) continue;
+        if (tenant !== undefined && entry.fact?.tenant !== tenant) continue;
+        if (TENANTS.get(entry.fact?.tenant ?? '')?.bucket === bucket)
+          this.#fail(
+            `as_of: ${entry.position} of ${lineage} arrived at ${entry.run}, before ${asOf}, and is not in the answer`,
+          );
+      }
+    }
+  }
+
+  /** Where every lineage ends, for every bucket. */
+  everything(buckets: number): SeenReach[] {
+    return Array.from({ length: buckets }, (_, bucket) =>
+      [...this.lineages.keys()].map((lineage) => ({ bucket, lineage, position: END })),
+    ).flat();
+  }
+
+  /** Each event that the log took counts, unless every copy of it came from the future. */
+  nothingForgotten(): void {
+    const refused = new Set<string>();
+    for (const { entries } of this.lineages.values()) {
+      for (const { verdict, fact } of entries)
+        if (verdict === 'TOO_FAR_IN_FUTURE') refused.add(`${fact?.tenant}\0${fact?.key}`);
+    }
+    for (const [id, fact] of this.sent)
+      if (!this.winners.has(id) && !refused.has(id))
+        this.#fail(`liveness: key ${fact.key} of ${fact.tenant} never came home`);
+  }
+
+  /** Rejects that must be on record: position -> code. */
+  rejects(): Map<string, string> {
+    const found = new Map<string, string>();
+    for (const lineage of this.lineages.values()) {
+      for (const entry of lineage.entries) {
+        if (entry.segment >= lineage.finished) continue;
+        const code = this.#rejectOf(lineage, entry);
+        if (code !== undefined) found.set(`${lineage.id} ${entry.position}`, code);
+      }
+    }
+    return found;
+  }
+
+  #rejectOf(lineage: Chronicle, { verdict, fact, position }: Entry): string | undefined {
+    if (verdict !== 'ok') return verdict === 'control' || verdict === 'MISROUTED' ? undefined : verdict;
+    const winner = this.winners.get(`${fact?.tenant}\0${fact?.key}`);
+    if (winner === undefined || (winner.lineage === lineage && winner.entry.position === position)) return undefined;
+    return winner.fact.quantity === fact?.quantity ? undefined : 'KEY_CONFLICT';
+  }
+
+  /** Whether an `ok` event is still in an open segment. */
+  get isUnsealed(): boolean {
+    return [...this.lineages.values()].some(({ open }) => open.ok > 0);
+  }
+
+  /** The arrival epoch of the first copy of a key. */
+  ageOf(fact: Fact, now: number): number {
+    const first = this.winners.get(`${fact.tenant}\0${fact.key}`);
+    return first === undefined ? 0 : Math.floor(now / EPOCH_MS) - Math.floor(first.entry.run / EPOCH_MS);
+  }
+}

@@ -1,0 +1,253 @@
+/** What processes do: the real modules, as topology.ts wires them, over the ports of one process. */
+import type { Lineage, RollupQuery, Written } from '../../src/contract.ts';
+import type { Meter } from '../../src/domain/meter.ts';
+import { meterSetOf } from '../../src/domain/meter.ts';
+import { runLane } from '../../src/runtime/lane.ts';
+import { QueryService, type Answer, type Question } from '../../src/serving/query.ts';
+import {
+  archiving,
+  collector,
+  counting,
+  metering,
+  publisher,
+  relaying,
+  type Ports,
+  type Settings,
+  type Wiring,
+  work,
+} from '../../src/topology.ts';
+import { kindOf } from '../../src/errors.ts';
+import { Wake } from '../../src/runtime/wake.ts';
+import { type Committed, snapshotOf } from './database.ts';
+import { ALL_BUCKETS, portsOf } from './ports.ts';
+import { BUCKETS, END, EPOCH_MS, EVENT_TYPE, FORMATS, METERS, TENANTS, UNIT_MS, WINDOW_MINUTES } from './sizes.ts';
+import { SimProcess } from './scheduler.ts';
+import type { SimLineage, World } from './world.ts';
+
+const meters = meterSetOf(
+  [...METERS].map(([key, aggregation]): Meter => {
+    return { key, eventType: EVENT_TYPE, aggregation, value: 'quantity', groupBy: [], filter: new Map(), unit: null };
+  }),
+);
+
+export const settings: Settings = {
+  meters,
+  rules: { tenants: 'open' },
+  formats: FORMATS,
+  buckets: BUCKETS,
+  epochMs: EPOCH_MS,
+  tickMs: UNIT_MS,
+  maxUnsettled: 5,
+  gcGraceMs: UNIT_MS,
+  logRetentionMs: Number.MAX_SAFE_INTEGER,
+};
+
+/** A worker has what it was built with: other defaults than its neighbour, whatever is in force in the log. */
+const settingsOf = (world: World): Settings => {
+  const formats = [...FORMATS];
+  const turn = world.below(formats.length);
+  return { ...settings, formats: new Map([...formats.slice(turn), ...formats.slice(0, turn)]) };
+};
+
+export type LaneKind = 'metering' | 'archiving' | 'counting';
+const WIRINGS: Readonly<Record<LaneKind, Wiring>> = { metering, archiving, counting };
+
+/** One lane of a worker. */
+export async function lane(world: World, process: SimProcess, lineage: SimLineage, kind: LaneKind): Promise<void> {
+  const ports = portsOf(world, process);
+  const own = settingsOf(world);
+  const topology = WIRINGS[kind](ports, own);
+  const { source, process: steps } = topology;
+  const lanePorts = { ...ports, ...own, source, process: steps, sinks: topology.sinks() };
+  if ((await runLane(lanePorts, lineage satisfies Lineage, process.stop.signal)) === 'ended')
+    world.tally.add('event: lane read to END');
+}
+
+/** A whole worker: every lineage, and those to come. */
+export const wholeWorker = (world: World, process: SimProcess): Promise<void> => {
+  const ports = portsOf(world, process);
+  return work(ports, settings, metering(ports, settings), process.stop.signal);
+};
+
+export async function publishing(world: World, process: SimProcess): Promise<void> {
+  const ports = portsOf(world, process);
+  await publisher(ports, settings, new Wake(ports.clock)).step(process.stop.signal);
+}
+
+/** Rounds of the collector: each collects what the one before it saw. */
+export async function collecting(world: World, process: SimProcess, rounds: number): Promise<void> {
+  const ports = portsOf(world, process);
+  const role = collector(ports, settings);
+  for (let n = 0; n < rounds; n += 1) {
+    await role.step(process.stop.signal);
+    await ports.clock.sleep(role.everyMs, process.stop.signal);
+  }
+}
+
+export const relayed = (world: World, process: SimProcess): Promise<void> =>
+  relaying(portsOf(world, process)).step(process.stop.signal);
+
+// --- readers ---------------------------------------------------------------------------------------------------------
+
+/** Windows over all that was sent. */
+export function edgesOf(world: World): number[] {
+  const last = Math.ceil(world.now / 60_000) + 2 * WINDOW_MINUTES;
+  return Array.from({ length: Math.ceil(last / WINDOW_MINUTES) + 1 }, (_, n) => n * WINDOW_MINUTES);
+}
+
+function questionOf(world: World): Question {
+  const names = [...METERS.keys()];
+  const key = world.chance(0.5) ? 'calls' : (names[world.below(names.length)] ?? 'calls');
+  const tenants = [...TENANTS.keys()];
+  const tenant = world.chance(0.2) ? undefined : tenants[world.below(tenants.length)];
+  const found = meters.find(key);
+  if (found === undefined) throw new Error(`no meter ${key}`);
+  return { meter: found, tenant, edges: edgesOf(world), groupBy: [], filter: new Map(), after: writesOf(world, tenant) };
+}
+
+/** Sometimes the reader wants to read its own write. */
+function writesOf(world: World, tenant: string | undefined): readonly Written[] {
+  if (tenant === undefined || !world.chance(0.2)) return [];
+  const lineage = world.homeOf(tenant);
+  const last = lineage.records.at(-1);
+  return last === undefined ? [] : [{ lineage: lineage.id, position: last.position }];
+}
+
+const reachesOf = ({ proof }: Answer) =>
+  proof.lineages.flatMap(({ lineage, reaches }) => reaches.map((reach) => ({ ...reach, lineage })));
+
+/** Other snapshots of the batch view that one answer is tried with. */
+const OTHER_CUTS = 6;
+
+/** Asks, and checks the answer at its proof, and the answer that every other admissible snapshot would have given. */
+export async function reading(world: World, process: SimProcess, answers: number): Promise<void> {
+  const ports = portsOf(world, process);
+  const seen: { snapshots: number; taken?: Committed; states: Awaited<ReturnType<typeof ports.speed.read>> } = {
+    snapshots: 0,
+    states: [],
+  };
+  const snapshot: Ports['batch']['snapshot'] = (query) => {
+    seen.snapshots += 1;
+    seen.taken = world.database.newest;
+    return ports.batch.snapshot(query);
+  };
+  const speedRead: Ports['speed']['read'] = async (buckets, select) =>
+    (seen.states = await ports.speed.read(buckets, select));
+  // Most readers run for long: all was filled when they started.
+  const service = await serviceOf(world, ports, snapshot, speedRead, world.chance(0.3) ? 'fresh' : 'started');
+  for (let n = 0; n < answers; n += 1) {
+    const question = questionOf(world);
+    await starting(world, process, service);
+    seen.snapshots = 0;
+    const answer = await service.answer(question, process.stop.signal).catch(excuse(world));
+    if (answer === undefined) continue;
+    if (seen.snapshots > 1) world.tally.add('event: reader took a second snapshot');
+    check(world, question, answer);
+    if (answer.proof.reason !== 'speed_unreachable') await checkOtherCuts(world, question, seen);
+  }
+}
+const READER = { buckets: BUCKETS, trouble: () => undefined, afterTimeoutMs: 4 * UNIT_MS };
+const LONG_AGO = 'long ago';
+
+/** A reader; one that has `started` saw every lineage with a fence in every bucket, long ago. */
+async function serviceOf(
+  world: World,
+  ports: Ports,
+  snapshot: Ports['batch']['snapshot'],
+  read: Ports['speed']['read'],
+  age: 'fresh' | 'started',
+): Promise<QueryService> {
+  let isFresh = age === 'fresh';
+  const long = { cuts: new Map([[LONG_AGO, { segments: 1, position: END, arrival: 0 }]]), cells: [] };
+  const service = new QueryService({
+    ...ports,
+    ...READER,
+    lineages: () => (isFresh ? world.lineages : [{ id: LONG_AGO }]),
+    batch: { ...ports.batch, snapshot: (query) => (isFresh ? snapshot(query) : Promise.resolve(long)) },
+    speed: { ...ports.speed, read: (buckets, select) => (isFresh ? read(buckets, select) : Promise.resolve([])) },
+  });
+  if (!isFresh) await service.demandStarted();
+  isFresh = true;
+  return service;
+}
+
+async function starting(world: World, process: SimProcess, service: QueryService): Promise<void> {
+  const isStarted = await service.demandStarted().then(
+    () => true,
+    () => false,
+  );
+  if (!isStarted) {
+    world.tally.add('event: answer refused while starting');
+    await world.scheduler.gate(process, 'reader waits', 'sleep');
+  }
+}
+
+/** What a reader may be told instead of an answer. */
+const excuse =
+  (world: World) =>
+  (error: unknown): undefined => {
+    if (kindOf(error) !== 'transient') throw error;
+    world.tally.add('event: no answer (transient)');
+  };
+
+function check(world: World, question: Question, answer: Answer): void {
+  const { oracle, tally } = world;
+  const reaches = reachesOf(answer);
+  const asked = { meter: question.meter.key, tenant: question.tenant, edges: question.edges };
+  oracle.answer('invariant 7: an answer', asked, answer.rows, reaches);
+  tally.add('check: answer at its proof (7)');
+  const { proof } = answer;
+  if (proof.state === 'provisional') tally.add('event: answer provisional');
+  oracle.asOf(Date.parse(proof.as_of), question.tenant, reaches);
+  tally.add('check: as_of of an answer');
+  for (const write of question.after ?? []) {
+    tally.add('event: answer waited for a write');
+    if (reaches.some((r) => r.lineage === write.lineage && r.position <= write.position))
+      world.fail(`after: an answer does not reach ${write.position} of ${write.lineage}`);
+  }
+}
+
+type States = Awaited<ReturnType<ReturnType<typeof portsOf>['speed']['read']>>;
+
+async function checkOtherCuts(
+  world: World,
+  question: Question,
+  { taken, states }: { readonly taken?: Committed; readonly states: States },
+): Promise<void> {
+  const { snapshots } = world.database;
+  const isAdmissible = ({ cuts }: Committed): boolean =>
+    states.every(({ floors }) => [...floors].every(([id, floor]) => floor <= (cuts.get(id)?.segments ?? 0)));
+  const others = snapshots.filter((other) => other !== taken && isAdmissible(other));
+  // The earliest and the latest, and some in between.
+  while (others.length > OTHER_CUTS) others.splice(1 + world.below(others.length - 2), 1);
+  for (const other of others) {
+    const answer = await answerOf(world, question, other, states);
+    const asked = { meter: question.meter.key, tenant: question.tenant, edges: question.edges };
+    world.oracle.answer('invariant 5: another cut', asked, answer.rows, reachesOf(answer));
+    world.tally.add('check: other cut, same speed state (5)');
+  }
+}
+
+/** The answer that the real reader gives for a snapshot and a state of the speed layer. */
+async function answerOf(world: World, question: Question, snapshot: Committed, states: States): Promise<Answer> {
+  const ports = portsOf(world, new SimProcess(-1, 'none'));
+  const taken = (query: RollupQuery) => Promise.resolve(snapshotOf(snapshot, query));
+  const service = await serviceOf(world, ports, taken, () => Promise.resolve(states), 'started');
+  return service.answer({ ...question, after: [] });
+}
+
+/** At the end: exact, and the full truth, for every tenant and meter. */
+export async function finalAnswers(world: World, process: SimProcess): Promise<void> {
+  const ports = portsOf(world, process);
+  const service = new QueryService({ ...ports, ...READER, lineages: () => world.lineages });
+  for (const tenant of [undefined, ...TENANTS.keys()]) {
+    for (const meter of meters.meters) {
+      const edges = edgesOf(world);
+      const answer = await service.answer({ meter, tenant, edges, groupBy: [], filter: new Map() });
+      const asked = { meter: meter.key, tenant, edges };
+      world.oracle.answer('invariant 8: the last answer', asked, answer.rows, world.oracle.everything(ALL_BUCKETS.length));
+      if (answer.proof.state !== 'exact') world.fail(`liveness: the last answer is provisional: ${answer.proof.reason}`);
+      world.tally.add('check: full truth at the end (8)');
+    }
+  }
+}

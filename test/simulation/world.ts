@@ -1,0 +1,229 @@
+/** The simulated world: log, stores, time, and what it remembers for the oracle. */
+import { createHash } from 'node:crypto';
+import type { Control, Lineage, LogRecord } from '../../src/contract.ts';
+import { MemorySpeedStore } from '../../src/sinks/memory/store.ts';
+import type { Bucket } from '../../src/sinks/memory/bucket.ts';
+import type { Head, SegmentRow } from '../../src/domain/segment.ts';
+import type { Outgoing, Reject } from '../../src/contract.ts';
+import { Database } from './database.ts';
+import { Chronicle, type Entry, type Fact, Oracle } from './oracle.ts';
+import { below, chance, type Random } from './random.ts';
+import { Scheduler } from './scheduler.ts';
+import { BUCKETS, MOST_LINEAGES, POINTS, printed, REPLICATION_LAG, TENANTS, UNIT_MS } from './sizes.ts';
+import { Tally } from './tally.ts';
+
+/** How often what happens; each schedule has its own (swarm testing: Groce et al., ISSTA 2012). */
+export interface Climate {
+  /** Probability that a call on a port fails. */
+  readonly errors: number;
+  /** Probability that a dead process's request arrives nevertheless. */
+  readonly arrives: number;
+  readonly resend: number;
+  readonly conflict: number;
+  readonly garbage: number;
+  readonly foreign: number;
+  readonly late: number;
+  readonly gaps: number;
+  /** Event times are multiples of so many units, so that events share cells. */
+  readonly grain: number;
+}
+
+export class SimLineage implements Lineage {
+  readonly id: string;
+  readonly parents: readonly string[];
+  readonly depth: number;
+  readonly origin = printed(0);
+  readonly chronicle: Chronicle;
+  readonly records: LogRecord[] = [];
+  /** The broker's clock is behind by this, ms: less than an epoch. */
+  readonly skew: number;
+  closed = false;
+  tail: SimLineage | undefined;
+  next = 0;
+
+  constructor(chronicle: Chronicle, parents: readonly SimLineage[], skew: number) {
+    this.id = chronicle.id;
+    this.depth = chronicle.depth;
+    this.parents = parents.map(({ id }) => id);
+    this.chronicle = chronicle;
+    this.skew = skew;
+  }
+
+  owns(routingKey: string): boolean {
+    const point = TENANTS.get(routingKey)?.point ?? -1;
+    return point >= this.chronicle.lo && point < this.chronicle.hi;
+  }
+}
+
+export interface Message {
+  readonly key: string | null;
+  readonly value: Uint8Array;
+  readonly fact?: Fact;
+  readonly control?: Control;
+}
+
+export const hashOf = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('base64');
+
+export class World {
+  readonly tally = new Tally();
+  readonly scheduler = new Scheduler((error) => this.fail(error.stack ?? error.message));
+  readonly oracle = new Oracle((message) => this.fail(message));
+  readonly lineages: SimLineage[] = [];
+  readonly store = new MemorySpeedStore(BUCKETS);
+  /** What a failover may bring back, oldest first. */
+  readonly replicas: Bucket[][] = Array.from({ length: BUCKETS }, () => []);
+  readonly objects = new Map<string, Uint8Array>();
+  readonly heads = new Map<string, Head>();
+  readonly manifest = new Map<string, SegmentRow[]>();
+  readonly rejects = new Map<string, Reject>();
+  outbox: (Outgoing & { readonly id: string })[] = [];
+  readonly database: Database;
+  readonly facts = new Map<string, Fact>();
+  random: Random;
+  climate: Climate;
+  now = 40 * UNIT_MS;
+  step = -1;
+  failure: string | undefined;
+  #serial = 0;
+
+  constructor(random: Random, climate: Climate) {
+    this.random = random;
+    this.climate = climate;
+    this.database = new Database(this);
+    this.addLineage(0, POINTS / 2, []);
+    this.addLineage(POINTS / 2, POINTS, []);
+  }
+
+  /** The first failure stands. */
+  fail(message: string): void {
+    if (this.failure === undefined) this.scheduler.trace?.(`FAILS: ${message}`);
+    this.failure ??= message;
+  }
+
+  unique(): string {
+    this.#serial += 1;
+    return `u${this.#serial}`;
+  }
+
+  chance(probability: number): boolean {
+    return chance(this.random, probability);
+  }
+
+  below(n: number): number {
+    return below(this.random, n);
+  }
+
+  get quiet(): boolean {
+    return this.scheduler.quiet;
+  }
+
+  // --- the log -------------------------------------------------------------------------------------------------------
+
+  lineage(id: string): SimLineage {
+    const found = this.lineages.find((l) => l.id === id);
+    if (found === undefined) throw new Error(`no lineage ${id}`);
+    return found;
+  }
+
+  addLineage(lo: number, hi: number, parents: readonly SimLineage[], tailOf?: SimLineage): SimLineage {
+    const id = tailOf === undefined ? `l${this.lineages.length}` : `${tailOf.id}~tail`;
+    const depth = parents.length === 0 ? 0 : 1 + Math.max(...parents.map((parent) => parent.depth));
+    const chronicle = new Chronicle(id, depth, lo, hi);
+    const lineage = new SimLineage(chronicle, parents, [0, 0, 1, 3][this.below(4)]! * UNIT_MS);
+    this.oracle.lineages.set(id, chronicle);
+    this.lineages.push(lineage);
+    return lineage;
+  }
+
+  get open(): SimLineage[] {
+    return this.lineages.filter((l) => !l.closed && l.chronicle.hi > l.chronicle.lo);
+  }
+
+  homeOf(tenant: string): SimLineage {
+    const home = this.open.find((l) => l.owns(tenant));
+    if (home === undefined) throw new Error(`${tenant} has no home`);
+    return home;
+  }
+
+  /** Arrival is the broker's clock, which may go back. What is written behind an END lands in the tail. */
+  append(lineage: SimLineage, { key, value, fact, control }: Message): { lineage: string; position: string } {
+    if (lineage.closed) {
+      this.tally.add('fault: late writer behind an END');
+      lineage = lineage.tail ??= this.addLineage(0, 0, [], lineage);
+    }
+    if (this.chance(this.climate.gaps)) {
+      this.tally.add('fault: gap in the offsets');
+      lineage.next += 1 + this.below(2);
+    }
+    const position = printed(lineage.next);
+    lineage.next += 1;
+    const arrival = this.now - lineage.skew - this.below(3) * (UNIT_MS / 3);
+    if (arrival < (lineage.records.at(-1)?.arrival ?? 0)) this.tally.add('fault: broker clock went back');
+    lineage.records.push({ position, arrival, key, value, ...(control === undefined ? {} : { control }) });
+    const what = control?.type ?? (fact === undefined ? 'garbage' : 'event');
+    const format = control?.type === 'format' ? control.format : undefined;
+    const bytes = value.length + (key === null ? 0 : Buffer.byteLength(key));
+    const entry: Entry = this.oracle.append(lineage.chronicle, { position, arrival, what, format, fact, bytes });
+    if (entry.verdict === 'MISROUTED') this.tally.add('fault: record in a foreign partition');
+    if (entry.verdict === 'UNDECODABLE') this.tally.add('fault: garbage record');
+    if (entry.verdict === 'TOO_FAR_IN_FUTURE') this.tally.add('fault: event from the future');
+    return { lineage: lineage.id, position };
+  }
+
+  tick(): void {
+    for (const l of this.lineages)
+      if (!l.closed) this.append(l, { key: null, value: new Uint8Array(), control: { type: 'tick' } });
+  }
+
+  close(lineage: SimLineage): void {
+    lineage.closed = true;
+    lineage.chronicle.close();
+  }
+
+  split(lineage: SimLineage, middle: number): void {
+    const { lo, hi } = lineage.chronicle;
+    if (this.lineages.length >= MOST_LINEAGES || middle <= lo || middle >= hi) return;
+    this.close(lineage);
+    this.addLineage(lo, middle, [lineage]);
+    this.addLineage(middle, hi, [lineage]);
+    this.tally.add('fault: lineage split');
+  }
+
+  merge(one: SimLineage, two: SimLineage): void {
+    if (this.lineages.length >= MOST_LINEAGES || one.chronicle.hi !== two.chronicle.lo) return;
+    this.close(one);
+    this.close(two);
+    this.addLineage(one.chronicle.lo, two.chronicle.hi, [one, two]);
+    this.tally.add('fault: lineages merged');
+  }
+
+  // --- the speed layer -----------------------------------------------------------------------------------------------
+
+  /** Called before each write of a bucket. */
+  replicate(bucket: number): void {
+    const replica = this.replicas[bucket]!;
+    replica.push(this.store.image(bucket));
+    if (replica.length > REPLICATION_LAG) replica.shift();
+  }
+
+  /** A replica takes over: the last writes of the bucket are lost. */
+  failover(bucket: number, at: number): void {
+    const replica = this.replicas[bucket]!;
+    const image = replica[at];
+    if (image === undefined) return;
+    this.store.restore(bucket, image);
+    replica.length = at;
+    this.tally.add('fault: speed store failed over, suffix lost');
+  }
+
+  wipe(bucket: number): void {
+    this.store.wipe([bucket]);
+    this.replicas[bucket]!.length = 0;
+    this.tally.add('fault: bucket wiped');
+  }
+
+  checkBucket(bucket: number): void {
+    this.oracle.bucket(bucket, this.store.image(bucket));
+    this.tally.add('check: bucket cells and keys (2, 3)');
+  }
+}
