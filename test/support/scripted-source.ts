@@ -35,7 +35,7 @@ export class ScriptedSource implements Source {
   closed = false;
   reads = 0;
   open_ = 0;
-  #waiting: (() => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
 
   constructor(log: LogRecord[], script: (number | typeof DOWN | typeof LOST)[] = []) {
     this.log = log;

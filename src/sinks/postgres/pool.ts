@@ -37,7 +37,8 @@ export function openPool(connection: PoolConfig, { max, onIdleError }: PoolOptio
     max,
     types,
     application_name: 'meterfold',
-    connectionTimeoutMillis: 10_000,
+    // Also the wait for one of few connections: the embedded server has one session, and a start may keep it busy.
+    connectionTimeoutMillis: 30_000,
     keepAlive: true,
     // The pool awaits it, whatever its type says: a connection is not handed out before.
     // eslint-disable-next-line @typescript-eslint/no-misused-promises

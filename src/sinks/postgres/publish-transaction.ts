@@ -5,7 +5,7 @@ import { formatDecimal } from '../../domain/decimal.ts';
 import { holders } from './batch-view.ts';
 import { type Queryable, run } from './pool.ts';
 import { rejectColumns } from './rejects.ts';
-import * as sql from './publish-sql.ts';
+import * as texts from './publish-sql.ts';
 
 const decimal = (value: bigint | undefined): string | null => (value === undefined ? null : formatDecimal(value));
 const keyOrder = (a: ArchivedEvent, b: ArchivedEvent): number =>
@@ -45,7 +45,10 @@ const accumulators = (cells: readonly Cell[]): unknown[] => [
   cells.map((c) => decimal(c.latest?.value)),
 ];
 
-export function publishTransaction(on: Queryable): PublishTransaction {
+/** Other texts than ours are for tests that show what each statement is for. */
+export type Statements = Readonly<Record<keyof typeof texts, string>>;
+
+export function publishTransaction(on: Queryable, sql: Statements = texts): PublishTransaction {
   const step = async (what: string, text: string, values: readonly unknown[]): Promise<void> =>
     void (await run(on, `publish: ${what}`, text, values));
   return {

@@ -1,0 +1,160 @@
+import type { Pool } from 'pg';
+import { describe, expect, test } from 'vitest';
+import { postgresBatchView } from '../../src/sinks/postgres/batch-view.ts';
+import { postgresCatalog } from '../../src/sinks/postgres/catalog.ts';
+import { migrate } from '../../src/sinks/postgres/migrate.ts';
+import { openPool } from '../../src/sinks/postgres/pool.ts';
+import * as texts from '../../src/sinks/postgres/publish-sql.ts';
+import { publishTransaction, type Statements } from '../../src/sinks/postgres/publish-transaction.ts';
+import { listRejects } from '../../src/sinks/postgres/rejects.ts';
+import { archived, batchViewConformance, cell, hour, publishCells } from '../conformance/batch-view.ts';
+import { catalogConformance } from '../conformance/catalog.ts';
+import { describeEachDatabase, type TestDatabase } from '../support/services.ts';
+import { at } from '../support/scripted-source.ts';
+
+async function poolOf(database: TestDatabase): Promise<Pool> {
+  const pool = openPool(await database.empty(), { max: database.kind === 'pglite' ? 1 : 10 });
+  await migrate(pool);
+  return pool;
+}
+
+describeEachDatabase('views', (database) => {
+  batchViewConformance(database.name, async () => {
+    const pool = await poolOf(database);
+    return { batch: postgresBatchView(pool), close: () => pool.end() };
+  });
+  catalogConformance(database.name, async () => {
+    const pool = await poolOf(database);
+    const rejects = async () => (await listRejects(pool, { limit: 100 })).rows;
+    return { catalog: postgresCatalog(pool, { firstFormat: 1 }), rejects, close: () => pool.end() };
+  });
+
+  if (database.kind === 'postgres') concurrency(database);
+});
+
+/** Two publishers that meet at one rollup, one step at a time. Answers what the rollup then holds. */
+async function twoPublishers(pool: Pool, sql: Statements): Promise<bigint | undefined> {
+  const [one, two] = [await pool.connect(), await pool.connect()];
+  try {
+    const [first, second] = [publishTransaction(one, sql), publishTransaction(two, sql)];
+    await Promise.all([one.query('BEGIN'), two.query('BEGIN')]);
+    await first.writePartials('l0', 0, [cell(1n)], []);
+    await first.lockRollups([cell(1n)], []);
+    await first.recomputeRollups([cell(1n)], []);
+    await second.writePartials('l1', 0, [cell(2n)], []);
+    // The second waits here for the first, where it has a lock to wait for.
+    const rest = second.lockRollups([cell(2n)], []).then(() => second.recomputeRollups([cell(2n)], []));
+    const waited = rest.then(() => two.query('COMMIT'));
+    await untilBlockedOrDone(pool, waited);
+    await one.query('COMMIT');
+    await waited;
+  } finally {
+    one.release();
+    two.release();
+  }
+  return (await postgresBatchView(pool).snapshot({ edges: [0, 2 ** 31 - 1] })).cells[0]?.sum;
+}
+
+async function untilBlockedOrDone(pool: Pool, work: Promise<unknown>): Promise<void> {
+  const done = new AbortController();
+  const ended = work.then(
+    () => done.abort(),
+    () => done.abort(),
+  );
+  const isDone = (): boolean => done.signal.aborted;
+  for (;;) {
+    const { rows } = await pool.query<{ blocked: number }>(
+      `SELECT count(*)::int AS blocked FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+    );
+    if (isDone() || (rows[0]?.blocked ?? 0) > 0) return;
+    await Promise.race([ended, new Promise((resolve) => setImmediate(resolve))]);
+  }
+}
+
+function concurrency(database: TestDatabase): void {
+  describe('publishers on a real server', () => {
+    test('two that meet at a rollup both count', async () => {
+      const pool = await poolOf(database);
+      expect(await twoPublishers(pool, texts)).toBe(3n);
+      await pool.end();
+    });
+
+    const keys = '$1::text[], $2::text[], $3::int[], $4::text[]';
+    const mutants: [string, Partial<Statements>][] = [
+      // The second reads the partials, then waits for the first's write of the row, and overwrites it.
+      ['without the lock on rollups, one is lost', { LOCK_ROLLUPS: `SELECT ${keys}`, INSERT_ROLLUPS: `SELECT ${keys}` }],
+      // One statement sees one snapshot: what the lock waited for is not in it.
+      [
+        'with lock and recompute in one statement, one is lost',
+        {
+          INSERT_ROLLUPS: `SELECT ${keys}`,
+          LOCK_ROLLUPS: `SELECT ${keys}`,
+          RECOMPUTE_ROLLUPS: texts.RECOMPUTE_ROLLUPS.replace(
+            'UPDATE rollups r',
+            `WITH locked AS (${texts.LOCK_ROLLUPS}) UPDATE rollups r`,
+          ),
+        },
+      ],
+    ];
+    test.each(mutants)('%s', async (_, mutant) => {
+      const pool = await poolOf(database);
+      await pool.query(`INSERT INTO rollups (tenant_id, meter, minute, grp) VALUES ('acme', 'calls@1', $1, '[]')`, [
+        cell(0n).minute,
+      ]);
+      expect(await twoPublishers(pool, { ...texts, ...mutant })).not.toBe(3n);
+      await pool.end();
+    });
+
+    test('several at once, some killed in the middle, leave what a recount finds', async () => {
+      const pool = await poolOf(database);
+      const batch = postgresBatchView(pool);
+      await batch.prepare([hour(0n)]);
+      const work = Array.from({ length: 40 }, (_, n) => ({ lineage: `l${String(n % 5)}`, segment: Math.floor(n / 5) }));
+      const cells = [0, 1, 2, 3].map((m) => cell(1n, { minute: cell(0n).minute + m }));
+      const keyOf = (segment: number, n: number): string => String((segment * 7 + n) % 13);
+      const publishOne = async ({ lineage, segment }: (typeof work)[number]): Promise<void> => {
+        const events = [0, 1, 2].map((n) => archived(segment * 10 + n, { key: keyOf(segment, n) }));
+        for (let tries = 0; tries < 50; tries += 1) {
+          try {
+            await batch.transaction(async (tx) => {
+              await tx.insertEvents(lineage, events);
+              await publishCells(tx, segment, cells, [hour(1n)], lineage);
+            });
+            return;
+          } catch {
+            // Killed: again, as the publisher does.
+          }
+        }
+        throw new Error('never published');
+      };
+      const over = new AbortController();
+      const isOver = (): boolean => over.signal.aborted;
+      const killer = (async () => {
+        while (!isOver()) {
+          await pool
+            .query(
+              `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+              WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle' AND random() < 0.3`,
+            )
+            .catch(() => undefined);
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      })();
+      const killed = setInterval(() => over.abort(), 700);
+      await Promise.all(
+        Array.from({ length: 5 }, async (_, n) => {
+          for (const one of work.filter((w) => w.lineage === `l${String(n)}`)) await publishOne(one);
+        }),
+      );
+      over.abort();
+      clearInterval(killed);
+      await killer;
+      const { cuts, cells: found } = await batch.snapshot({ edges: [0, 2 ** 31 - 1] });
+      expect(found.map((c) => [c.sum, c.count])).toEqual([[160n, 160]]);
+      expect([...cuts.values()].map((cut) => cut.position)).toEqual(Array(5).fill(at(8)));
+      const { rows } = await pool.query<{ n: number }>('SELECT count(*)::int AS n FROM metering_events');
+      expect(rows[0]?.n).toBe(new Set(work.flatMap(({ segment }) => [0, 1, 2].map((n) => keyOf(segment, n)))).size);
+      await pool.end();
+    });
+  });
+}
