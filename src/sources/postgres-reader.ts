@@ -1,37 +1,20 @@
 /** Reads one partition of the PostgreSQL log. */
 import type { Pool } from 'pg';
-import type { Clock } from '../clock.ts';
-import type { Batch, Control, LogRecord, Position, Reader } from '../contract.ts';
+import { type Batch, END, type LogRecord, type Position, type Reader } from '../contract.ts';
 import { MeterError } from '../errors.ts';
-import { asFailure, run } from '../sinks/postgres/pool.ts';
+import { asFailure } from '../sinks/postgres/pool.ts';
+import { decodeControl, isEnd, offsetOf, positionOf } from './postgres-position.ts';
+import type { Tail } from './postgres-tail.ts';
 
-/** Positions are offsets of 20 digits: string order is numeric order. */
-const DIGITS = 20;
-export const positionOf = (offset: number): Position => String(offset).padStart(DIGITS, '0');
+/** One batch holds at most so many records, and ends with the one that fills so many bytes of values. */
+const MOST_RECORDS = 2000;
+const MOST_BYTES = 1024 * 1024;
 
-export function offsetOf(position: Position): number {
-  const offset = /^\d{20}$/.test(position) ? Number(position) : Number.NaN;
-  if (!Number.isSafeInteger(offset)) throw new MeterError('LOG_REPLACED', `read the log: ${position} is no position of it`);
-  return offset;
-}
-
-/** Somebody waits for the next append of a partition. */
-export interface Poked {
-  poke(): void;
-}
-
-export interface LogShared {
-  readonly pool: Pool;
-  readonly clock: Clock;
-  readonly pollMs: number;
-  /** Readers of this process that are woken by its own appends. */
-  readonly waiting: Map<string, Poked>;
-}
-
-/** Records in one batch. */
-const PAGE = 2000;
-/** Longest wait between two looks of a reader that found nothing, as a multiple of the poll. */
-const PATIENCE = 8;
+const READ = `
+  SELECT position, arrival, kind, key, value FROM (
+    SELECT page.*, sum(octet_length(value)) OVER (ORDER BY position) - octet_length(value) AS before
+    FROM (SELECT * FROM log_records WHERE lineage = $1 AND position >= $2 ORDER BY position LIMIT $3) page
+  ) sized WHERE before < $4 ORDER BY position`;
 
 interface Row {
   readonly position: number;
@@ -39,81 +22,105 @@ interface Row {
   readonly kind: number;
   readonly key: string | null;
   readonly value: Buffer;
+  readonly [column: string]: unknown;
 }
 
-const READ = `SELECT position, arrival, kind, key, value FROM log_records
-  WHERE lineage = $1 AND position >= $2 ORDER BY position LIMIT $3`;
-
-const recordOf = ({ position, arrival, kind, key, value }: Row): LogRecord => ({
-  position: positionOf(position),
-  arrival,
-  key,
-  value,
-  ...(kind === 1 ? { control: JSON.parse(value.toString()) as Control } : {}),
-});
-
 export class LogReader implements Reader {
-  readonly #shared: LogShared;
+  readonly #pool: Pool;
+  readonly #tail: Tail;
   readonly #lineage: string;
-  #at: number;
+  /** Undefined behind the end of a closed partition. */
+  #at: number | undefined;
   #checked = false;
-  #wake = new AbortController();
 
-  constructor(shared: LogShared, lineage: string, from: Position) {
-    this.#shared = shared;
+  constructor(ports: { readonly pool: Pool; readonly tail: Tail }, lineage: string, from: Position) {
+    this.#pool = ports.pool;
+    this.#tail = ports.tail;
     this.#lineage = lineage;
-    this.#at = offsetOf(from);
+    this.#at = isEnd(from) ? undefined : offsetOf(from);
   }
 
   async next(stop: AbortSignal): Promise<Batch | undefined> {
-    if (!this.#checked) await this.#demandWithinLog();
-    for (let looks = 1; !stop.aborted; looks += 1) {
-      // Before the look: an append that comes during it must not be slept through.
-      this.#wake = new AbortController();
-      this.#shared.waiting.set(this.#lineage, { poke: () => this.#wake.abort() });
-      const rows = await this.#read();
-      if (rows.length > 0) return this.#batch(rows);
-      const wait = this.#shared.pollMs * Math.min(looks, PATIENCE);
-      await this.#shared.clock.sleep(wait, AbortSignal.any([stop, this.#wake.signal]));
-      if (this.#wake.signal.aborted) looks = 0;
+    if (!this.#checked) {
+      await this.#tail.lookAnew();
+      await this.#demandHeld();
+      this.#checked = true;
+    }
+    while (!stop.aborted) {
+      const at = this.#at;
+      if (at === undefined) return this.#over(END);
+      const found = await this.#look(at);
+      if (found !== undefined) return found;
+      await this.#tail.wait(this.#lineage, at, stop);
     }
     return undefined;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.#shared.waiting.delete(this.#lineage);
     return Promise.resolve();
   }
 
-  async #read(): Promise<Row[]> {
+  /** What is at `at`; undefined where the log ends there for now. */
+  async #look(at: number): Promise<Batch | undefined> {
+    const { end = at, ended = false } = this.#tail.extent(this.#lineage) ?? {};
+    if (end > at) return this.#batch(at, await this.#read(at));
+    if (end === at && ended) {
+      this.#at = undefined;
+      return this.#over(positionOf(at));
+    }
+    await this.#demandHeld();
+    return undefined;
+  }
+
+  async #read(at: number): Promise<Row[]> {
     try {
-      return (await this.#shared.pool.query<Row & { [column: string]: unknown }>(READ, [this.#lineage, this.#at, PAGE]))
-        .rows;
+      return (await this.#pool.query<Row>(READ, [this.#lineage, at, MOST_RECORDS, MOST_BYTES])).rows;
     } catch (error) {
       throw asFailure(error, `read ${this.#lineage}`, 'LOG_UNAVAILABLE');
     }
   }
 
-  #batch(rows: readonly Row[]): Batch {
-    const from = positionOf(this.#at);
-    const first = rows[0]?.position;
-    if (first !== this.#at) {
-      throw new MeterError('LOG_TRIMMED', `read ${this.#lineage} from ${from}: the first record there is ${String(first)}`);
+  async #batch(at: number, rows: readonly Row[]): Promise<Batch> {
+    // Positions are dense: with the first and the last right, none is missing.
+    const isWhole = rows[0]?.position === at && rows.at(-1)?.position === at + rows.length - 1;
+    if (!isWhole) {
+      await this.#tail.lookAnew();
+      await this.#demandHeld();
+      const found = rows.length === 0 ? 'nothing' : `${rows.length} records from ${positionOf(rows[0]?.position ?? 0)} on`;
+      throw new MeterError('LOG_DISORDER', `read ${this.#lineage} from ${positionOf(at)}: there is a gap; found ${found}`);
     }
-    this.#at += rows.length;
-    return { lineage: this.#lineage, from, next: positionOf(this.#at), records: rows.map(recordOf) };
+    this.#at = at + rows.length;
+    const records = rows.map((row) => this.#record(row));
+    return { lineage: this.#lineage, from: positionOf(at), next: positionOf(this.#at), records };
   }
 
-  /** A position that the log does not hold means that this is not the log that was read before, or that it was trimmed. */
-  async #demandWithinLog(): Promise<void> {
-    const text = `SELECT first_position AS first, next_position AS next FROM log_partitions WHERE lineage = $1`;
-    const [row] = await run<{ first: number; next: number }>(this.#shared.pool, `open ${this.#lineage}`, text, [
-      this.#lineage,
-    ]);
-    const what = `open ${this.#lineage} at ${positionOf(this.#at)}`;
-    if (row === undefined || row.next < this.#at)
-      throw new MeterError('LOG_REPLACED', `${what}: its end is ${String(row?.next)}`);
-    if (row.first > this.#at) throw new MeterError('LOG_TRIMMED', `${what}: it begins at ${String(row.first)}`);
-    this.#checked = true;
+  #record({ position, arrival, kind, key, value }: Row): LogRecord {
+    const record = { position: positionOf(position), arrival, key, value };
+    return kind === 0 ? record : { ...record, control: decodeControl(value, `${this.#lineage} at ${record.position}`) };
+  }
+
+  #over(from: Position): Batch {
+    return { lineage: this.#lineage, from, next: END, records: [] };
+  }
+
+  /** A place that the log does not hold means that it was trimmed, or that this is not the log that was read before. */
+  async #demandHeld(): Promise<void> {
+    if (this.#isHeld()) return;
+    // What is known may be older than the last read.
+    await this.#tail.lookAnew();
+    if (this.#isHeld()) return;
+    const extent = this.#tail.extent(this.#lineage);
+    const what = `read ${this.#lineage} at ${this.#at === undefined ? END : positionOf(this.#at)}`;
+    if (extent !== undefined && this.#at !== undefined && this.#at < extent.first) {
+      throw new MeterError('LOG_TRIMMED', `${what}: it begins at ${positionOf(extent.first)}`);
+    }
+    const fact = extent === undefined ? 'there is no such partition' : `it ends at ${positionOf(extent.end)}`;
+    throw new MeterError('LOG_REPLACED', `${what}: ${fact}`);
+  }
+
+  #isHeld(): boolean {
+    const extent = this.#tail.extent(this.#lineage);
+    if (extent === undefined) return false;
+    return this.#at === undefined ? extent.ended : extent.first <= this.#at && this.#at <= extent.end;
   }
 }

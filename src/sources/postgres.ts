@@ -2,12 +2,14 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { Clock } from '../clock.ts';
-import type { Control, Lineage, Outgoing, Position, Producer, Reader, Source, Written } from '../contract.ts';
+import { type Control, END, type Lineage, type Outgoing, type Position, type Producer, type Source } from '../contract.ts';
 import { partitionOf } from '../domain/routing.ts';
 import { MeterError } from '../errors.ts';
-import { run } from '../sinks/postgres/pool.ts';
-import { Appender, encodeControl } from './postgres-append.ts';
-import { LogReader, type LogShared, offsetOf, positionOf } from './postgres-reader.ts';
+import { asFailure } from '../sinks/postgres/pool.ts';
+import { encodeControl, isEnd, offsetOf, positionOf } from './postgres-position.ts';
+import { type Outcome, PartitionWriter } from './postgres-producer.ts';
+import { LogReader } from './postgres-reader.ts';
+import { Tail } from './postgres-tail.ts';
 
 export interface PostgresLogOptions {
   readonly pool: Pool;
@@ -17,57 +19,54 @@ export interface PostgresLogOptions {
   readonly pollMs?: number;
 }
 
-/** Records deleted in one statement: short enough that appends do not notice. */
-const TRIM = 5000;
-
 export interface PostgresLog extends Source, Producer {
   /** Waits for appends under way. Nothing may be appended any more. */
   close(): Promise<void>;
 }
 
-/** Creates the log on the first start. Throws INSTALLATION_DIFFERS for another number of partitions. */
+/**
+ * Creates the log on the first start; the tables are there. Throws INSTALLATION_DIFFERS for another number of partitions,
+ * LOG_UNAVAILABLE.
+ */
 export async function openPostgresLog({ pool, partitions, clock, pollMs = 50 }: PostgresLogOptions): Promise<PostgresLog> {
   const stream = await openStream(pool, partitions);
-  const ids = Array.from({ length: partitions }, (_, n) => `pg.${stream}.${String(n)}`);
-  await run(
-    pool,
-    'create the partitions of the log',
-    `INSERT INTO log_partitions (lineage, partition) SELECT * FROM unnest($1::text[], $2::int[]) ON CONFLICT DO NOTHING`,
-    [ids, ids.map((_, n) => n)],
-  );
-  const shared: LogShared = { pool, clock, pollMs, waiting: new Map() };
-  const wake = (lineage: string): void => shared.waiting.get(lineage)?.poke();
-  const appenders = ids.map((id) => new Appender(pool, id, wake));
-  const lineages = ids.map((id, n): Lineage => ({
-    id,
-    parents: [],
-    depth: 0,
-    origin: positionOf(0),
-    owns: (routingKey) => partitionOf(routingKey, partitions) === n,
-  }));
+  const ids = Array.from({ length: partitions }, (_, n) => `pg.${stream}.${n}`);
+  const create = `INSERT INTO log_partitions (lineage, partition) SELECT * FROM unnest($1::text[], $2::int[])
+    ON CONFLICT DO NOTHING`;
+  await statement(pool, 'create the partitions of the log', create, [ids, ids.map((_, n) => n)]);
+  const tail = new Tail({ pool, clock, pollMs });
+  const writers = ids.map((id) => new PartitionWriter(pool, id, (lineage, end) => tail.moved(lineage, end)));
+  const lineages = ids.map((id, n): Lineage => {
+    const owns = (routingKey: string): boolean => partitionOf(routingKey, partitions) === n;
+    return { id, parents: [], depth: 0, origin: positionOf(0), owns };
+  });
   return {
     name: 'postgres log',
     lineages: () => Promise.resolve(lineages),
-    open: (lineage: string, from: Position): Reader => new LogReader(shared, lineage, from),
+    open: (lineage, from) => new LogReader({ pool, tail }, lineage, from),
     after: (position) => positionOf(offsetOf(position) + 1),
     bounds: (lineage) => bounds(pool, lineage),
-    trim: (lineage, before) => trim(pool, lineage, offsetOf(before)),
-    append: (records) => append(records, appenders),
-    control: (control) => writeControl(control, appenders),
-    close: async () => void (await Promise.all(appenders.map((appender) => appender.idle()))),
+    trim: (lineage, before) => trim(pool, lineage, before),
+    append: (records) => append(records, writers),
+    control: (control) => writeControl(control, writers),
+    close: async () => void (await Promise.all(writers.map((writer) => writer.idle()))),
   };
 }
 
+async function statement<R extends object>(pool: Pool, what: string, text: string, values: unknown[] = []): Promise<R[]> {
+  try {
+    return (await pool.query<R & { [column: string]: unknown }>(text, values)).rows;
+  } catch (error) {
+    throw asFailure(error, what, 'LOG_UNAVAILABLE');
+  }
+}
+
+/** Answers the log's id: of those who start at once, one creates it. */
 async function openStream(pool: Pool, partitions: number): Promise<string> {
-  await run(pool, 'create the log', `INSERT INTO log_streams (id, partitions) VALUES ($1, $2) ON CONFLICT DO NOTHING`, [
-    randomUUID(),
-    partitions,
-  ]);
-  const [stream] = await run<{ id: string; partitions: number }>(
-    pool,
-    'open the log',
-    `SELECT id, partitions FROM log_streams`,
-  );
+  const create = 'INSERT INTO log_streams (id, partitions) VALUES ($1, $2) ON CONFLICT DO NOTHING';
+  await statement(pool, 'create the log', create, [randomUUID(), partitions]);
+  const read = 'SELECT id, partitions FROM log_streams';
+  const [stream] = await statement<{ id: string; partitions: number }>(pool, 'open the log', read);
   if (stream?.partitions === partitions) return stream.id;
   throw new MeterError('INSTALLATION_DIFFERS', `open the log: it has ${String(stream?.partitions)} partitions`, {
     field: 'partitions',
@@ -77,50 +76,77 @@ async function openStream(pool: Pool, partitions: number): Promise<string> {
 }
 
 async function bounds(pool: Pool, lineage: string): Promise<{ first: Position; end: Position }> {
-  const text = `SELECT first_position AS first, next_position AS next FROM log_partitions WHERE lineage = $1`;
-  const [row] = await run<{ first: number; next: number }>(pool, `look at ${lineage}`, text, [lineage]);
-  if (row === undefined) throw new MeterError('LOG_REPLACED', `look at ${lineage}: the log has no such partition`);
-  return { first: positionOf(row.first), end: positionOf(row.next) };
+  const text = 'SELECT first_position AS first, next_position AS "end", ended FROM log_partitions WHERE lineage = $1';
+  const [row] = await statement<{ first: number; end: number; ended: boolean }>(pool, `look at ${lineage}`, text, [lineage]);
+  if (row === undefined) throw new MeterError('LOG_REPLACED', `look at ${lineage}: there is no such partition`);
+  return { first: positionOf(row.first), end: row.ended ? END : positionOf(row.end) };
 }
 
-/** The first position moves first: a reader behind it stops loudly instead of finding a gap. */
-async function trim(pool: Pool, lineage: string, before: number): Promise<number> {
-  const move = `UPDATE log_partitions SET first_position = $2 WHERE lineage = $1 AND first_position < $2`;
-  await run(pool, `trim ${lineage}`, move, [lineage, before]);
-  const remove = `DELETE FROM log_records WHERE lineage = $1 AND position IN
-    (SELECT position FROM log_records WHERE lineage = $1 AND position < $2 ORDER BY position LIMIT $3) RETURNING 1 AS one`;
+/** Records deleted in one statement: short enough that appends do not notice. */
+const TRIM = 5000;
+
+/** Never past the end. The first position moves before the records go: a reader behind it stops loudly, not at a gap. */
+const MOVE = `UPDATE log_partitions SET first_position = greatest(first_position, least($2, next_position))
+  WHERE lineage = $1 RETURNING first_position AS first`;
+const REMOVE = `DELETE FROM log_records WHERE lineage = $1 AND position < $2
+  AND position < (SELECT min(position) FROM log_records WHERE lineage = $1) + $3`;
+
+async function trim(pool: Pool, lineage: string, before: Position): Promise<number> {
+  const to = isEnd(before) ? Number.MAX_SAFE_INTEGER : offsetOf(before);
+  const [row] = await statement<{ first: number }>(pool, `trim ${lineage}`, MOVE, [lineage, to]);
+  if (row === undefined) throw new MeterError('LOG_REPLACED', `trim ${lineage}: there is no such partition`);
   for (let removed = 0; ;) {
-    const gone = await run(pool, `trim ${lineage}`, remove, [lineage, before, TRIM]);
-    removed += gone.length;
-    if (gone.length < TRIM) return removed;
+    const gone = await remove(pool, lineage, row.first);
+    if (gone === 0) return removed;
+    removed += gone;
   }
 }
 
-/** Each record goes to its home partition; outcomes come back in the order of the records. */
-async function append(records: readonly Outgoing[], appenders: readonly Appender[]): Promise<(Written | Error)[]> {
-  const homes = new Map<number, number[]>();
-  records.forEach(({ routingKey }, n) => {
-    const home = partitionOf(routingKey, appenders.length);
-    const there = homes.get(home);
-    if (there === undefined) homes.set(home, [n]);
-    else there.push(n);
-  });
-  const outcomes: (Written | Error)[] = Array.from({ length: records.length });
-  const share = async ([home, numbers]: [number, number[]]): Promise<void> => {
-    const rows = numbers
-      .flatMap((n) => records[n] ?? [])
-      .map(({ routingKey, value }) => ({ kind: 0, key: routingKey, value }));
-    const written = await appenders[home]?.append(rows);
-    numbers.forEach((n, at) => {
-      outcomes[n] = written?.[at] ?? new Error('no such partition');
-    });
-  };
-  await Promise.all([...homes].map(share));
-  return outcomes;
+async function remove(pool: Pool, lineage: string, first: number): Promise<number> {
+  try {
+    return (await pool.query(REMOVE, [lineage, first, TRIM])).rowCount ?? 0;
+  } catch (error) {
+    throw asFailure(error, `trim ${lineage}`, 'LOG_UNAVAILABLE');
+  }
 }
 
-async function writeControl(control: Control, appenders: readonly Appender[]): Promise<void> {
-  const row = { kind: 1, key: null, value: encodeControl(control) };
-  const written = await Promise.all(appenders.map((appender) => appender.append([row])));
-  for (const [outcome] of written) if (outcome instanceof Error) throw outcome;
+const refusal = ({ routingKey }: Outgoing): Error | undefined =>
+  routingKey.includes('\0') || !routingKey.isWellFormed()
+    ? new MeterError('BAD_REQUEST', `append: ${JSON.stringify(routingKey)} cannot be a routing key`, {
+        field: 'routing_key',
+      })
+    : undefined;
+
+/** Each record goes to its home partition; outcomes come back in the order of the records. */
+async function append(records: readonly Outgoing[], writers: readonly PartitionWriter[]): Promise<Outcome[]> {
+  // One that the database would refuse must not take the others of its statement with it.
+  const outcomes: (Outcome | undefined)[] = records.map(refusal);
+  const homes = new Map<PartitionWriter, { readonly place: number; readonly record: Outgoing }[]>();
+  records.forEach((record, place) => {
+    const home = outcomes[place] === undefined ? writers[partitionOf(record.routingKey, writers.length)] : undefined;
+    if (home === undefined) return;
+    const there = homes.get(home);
+    if (there === undefined) homes.set(home, [{ place, record }]);
+    else there.push({ place, record });
+  });
+  const shares = [...homes].map(async ([writer, share]) => {
+    const rows = share.map(({ record }) => ({ kind: 0, key: record.routingKey, value: record.value }) as const);
+    const written = await writer.append(rows);
+    share.forEach(({ place }, n) => (outcomes[place] = written[n]));
+  });
+  await Promise.all(shares);
+  return outcomes.map((outcome) => outcome ?? new MeterError('LOG_UNAVAILABLE', 'append: no partition answered'));
+}
+
+/** Into every open partition; throws what the first of them answered that is open and failed. */
+async function writeControl(control: Control, writers: readonly PartitionWriter[]): Promise<void> {
+  const row = { kind: 1, key: null, value: encodeControl(control) } as const;
+  const failed = await Promise.all(
+    writers.map(async (writer) => {
+      const [outcome] = writer.isClosed ? [] : await writer.append([row]);
+      return outcome instanceof Error && !writer.isClosed ? outcome : undefined;
+    }),
+  );
+  const failure = failed.find((outcome) => outcome !== undefined);
+  if (failure !== undefined) throw failure;
 }

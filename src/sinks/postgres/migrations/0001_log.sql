@@ -11,9 +11,12 @@ CREATE TABLE log_streams (
 CREATE TABLE log_partitions (
   lineage        text COLLATE "C" PRIMARY KEY,
   partition      int NOT NULL UNIQUE,
+  -- What lies before it is trimmed.
   first_position bigint NOT NULL DEFAULT 0,
-  next_position  bigint NOT NULL DEFAULT 0,
-  last_arrival   bigint NOT NULL DEFAULT 0
+  next_position  bigint NOT NULL DEFAULT 0 CHECK (next_position >= first_position),
+  last_arrival   bigint NOT NULL DEFAULT 0,
+  -- Takes no more records.
+  ended          boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
 
 CREATE TABLE log_records (
