@@ -2,7 +2,11 @@
 import { parseArgs } from 'node:util';
 import { show } from './demo/show.mjs';
 
-const options = { runs: { type: 'string', default: '5' }, from: { type: 'string', default: '1' }, events: { type: 'string', default: '5000' } };
+const options = {
+  runs: { type: 'string', default: '5' },
+  from: { type: 'string', default: '1' },
+  events: { type: 'string', default: '5000' },
+};
 const { runs, from, events } = parseArgs({ options }).values;
 const totals = { kills: 0, killsWithUnpublished: 0, comparisons: 0, inFlow: 0, withSpeed: 0, resent: 0 };
 let differing = 0;
@@ -23,8 +27,12 @@ for (let seed = Number(from); seed < Number(from) + Number(runs); seed += 1) {
   slowest.start = Math.max(slowest.start, ...startMs);
   slowest.run = Math.max(slowest.run, took);
   if (differences.length > 0) differing += 1;
-  console.log(`seed ${seed}: ${differences.length} differences, ${stats.kills} kills, ${stats.comparisons} comparisons, ${(took / 1000).toFixed(1)} s`);
+  console.log(
+    `seed ${seed}: ${differences.length} differences, ${stats.kills} kills, ${stats.comparisons} comparisons, ${(took / 1000).toFixed(1)} s`,
+  );
   if (differences.length > 0) console.log(lines.join('\n'));
 }
-console.log(`${runs} runs, ${differing} with differences; ${JSON.stringify(totals)}; slowest start ${slowest.start} ms, slowest run ${(slowest.run / 1000).toFixed(1)} s`);
+console.log(
+  `${runs} runs, ${differing} with differences; ${JSON.stringify(totals)}; slowest start ${slowest.start} ms, slowest run ${(slowest.run / 1000).toFixed(1)} s`,
+);
 process.exitCode = differing === 0 ? 0 : 1;

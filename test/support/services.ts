@@ -49,7 +49,9 @@ async function once(connection: Connection | pg.ClientConfig, text: string): Pro
   const client = new pg.Client(connection);
   await client.connect();
   try {
-    const { rows } = await client.query<{ answer?: string }>(text);
+    // Several statements answer a list of results, which the types do not say.
+    const result: unknown = await client.query(text);
+    const { rows } = (Array.isArray(result) ? result.at(-1) : result) as pg.QueryResult<{ answer?: string }>;
     return rows[0]?.answer ?? '';
   } finally {
     await client.end();
