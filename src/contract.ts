@@ -189,10 +189,12 @@ export interface AdvanceRequest {
   /** For an empty bucket: what it becomes. */
   readonly mint: { readonly incarnation: string; readonly oldest: number };
   readonly mark: string;
+  /** Every chunk is refused until their fences in this bucket are `END`: a child's keys may be copies of its parents'. */
+  readonly parents: readonly string[];
   readonly floor?: number;
   readonly keys?: readonly { readonly digest: string; readonly epoch: number }[];
-  /** The last chunk: the fence, refused unless every parent's fence in this bucket is `END`. */
-  readonly fence?: { readonly position: Position; readonly arrival: number; readonly parents: readonly string[] };
+  /** The last chunk. */
+  readonly fence?: { readonly position: Position; readonly arrival: number };
 }
 
 export type RefusedBy = 'incarnation' | 'fence' | 'oldest' | 'mark' | 'parent';

@@ -43,6 +43,7 @@ export function checkApply(r: ApplyRequest): void {
 export function checkAdvance(r: AdvanceRequest): void {
   demand(isText(r.lineage) && isText(r.mark), 'advance names no lineage or mark');
   demand(isText(r.mint.incarnation) && isCount(r.mint.oldest), 'advance mints no incarnation or oldest epoch');
+  demand(r.parents.every(isText), 'a parent of advance is no lineage');
   demand(r.floor === undefined || isCount(r.floor), 'a floor is no count');
   for (const key of r.keys ?? []) demand(isDigest(key.digest) && isCount(key.epoch), 'a key of advance is malformed');
   if (r.fence !== undefined) demand(isText(r.fence.position) && isCount(r.fence.arrival), 'a fence is malformed');

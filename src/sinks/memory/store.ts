@@ -42,11 +42,11 @@ export class MemorySpeedStore implements SpeedStore {
   advance(request: AdvanceRequest): Promise<Reply> {
     checkAdvance(request);
     const b = this.#bucket(request.bucket);
-    const { lineage, seen, floor, fence } = request;
+    const { lineage, seen, floor, fence, parents } = request;
     if (b.incarnation !== seen.incarnation) return Promise.resolve(refuse('incarnation'));
     if (b.oldest !== seen.oldest) return Promise.resolve(refuse('oldest'));
     if (b.marks.get(lineage) !== seen.mark) return Promise.resolve(refuse('mark'));
-    if (fence?.parents.some((parent) => b.fences.get(parent)?.position !== END)) return Promise.resolve(refuse('parent'));
+    if (parents.some((parent) => b.fences.get(parent)?.position !== END)) return Promise.resolve(refuse('parent'));
     b.incarnation ??= request.mint.incarnation;
     const oldest = (b.oldest ??= request.mint.oldest);
     if (floor !== undefined) b.floors.set(lineage, Math.max(b.floors.get(lineage) ?? 0, floor));

@@ -29,7 +29,7 @@ const isBehind = (view: BucketView, cut: Cut): boolean => view.fence === undefin
 /** Sends one chunk to one bucket and keeps the view it left. Answers false when refused. */
 async function send(
   ports: AdvancePorts,
-  lineage: string,
+  { id: lineage, parents }: Lineage,
   bucket: number,
   views: Views,
   mint: Mint,
@@ -37,13 +37,13 @@ async function send(
 ): Promise<boolean> {
   const seen = views.get(bucket);
   if (seen === undefined) return false;
-  const reply = await ports.store.advance({ bucket, lineage, seen, mint, mark: ports.unique(), ...chunk });
+  const reply = await ports.store.advance({ bucket, lineage, seen, mint, mark: ports.unique(), parents, ...chunk });
   if (reply.ok) views.set(bucket, reply.view);
   return reply.ok;
 }
 
 /** Spreads the published keys over the buckets that need them. Answers false when a chunk was refused. */
-async function loadKeys(ports: AdvancePorts, lineage: string, cut: Cut, views: Views, mint: Mint): Promise<boolean> {
+async function loadKeys(ports: AdvancePorts, lineage: Lineage, cut: Cut, views: Views, mint: Mint): Promise<boolean> {
   const waiting = new Map<number, KnownKey[]>([...views.keys()].map((bucket) => [bucket, []]));
   const flush = async (least: number): Promise<boolean> => {
     for (const [bucket, keys] of waiting) {
@@ -56,7 +56,7 @@ async function loadKeys(ports: AdvancePorts, lineage: string, cut: Cut, views: V
     return true;
   };
   const oldest = Math.min(...[...views.values()].map((view) => view.oldest ?? mint.oldest));
-  for await (const page of publishedKeys(ports, lineage, cut, oldest)) {
+  for await (const page of publishedKeys(ports, lineage.id, cut, oldest)) {
     for (const key of page) {
       const kept = views.get(key.bucket)?.oldest ?? mint.oldest;
       if (isKept(key, kept, ports.epochMs)) waiting.get(key.bucket)?.push(key);
@@ -81,12 +81,12 @@ export async function advance(
   healing(behind.size);
   const mint = { incarnation: ports.unique(), oldest: await oldestAfterLoss(ports, cuts) };
   for (const bucket of behind.keys()) {
-    if (!(await send(ports, lineage.id, bucket, behind, mint, { floor: cut.segments }))) return undefined;
+    if (!(await send(ports, lineage, bucket, behind, mint, { floor: cut.segments }))) return undefined;
   }
-  if (!(await loadKeys(ports, lineage.id, cut, behind, mint))) return undefined;
-  const fence = { position: fencePosition(cut), arrival: cut.arrival, parents: lineage.parents };
+  if (!(await loadKeys(ports, lineage, cut, behind, mint))) return undefined;
+  const fence = { position: fencePosition(cut), arrival: cut.arrival };
   for (const bucket of behind.keys()) {
-    if (!(await send(ports, lineage.id, bucket, behind, mint, { fence }))) return undefined;
+    if (!(await send(ports, lineage, bucket, behind, mint, { fence }))) return undefined;
   }
   return views.map((view, bucket) => behind.get(bucket) ?? view);
 }
