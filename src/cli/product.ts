@@ -37,6 +37,8 @@ export interface ProductPorts {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
+  /** Stores as the roles are given them: for tests that let a process die at a named point. */
+  readonly lend?: (stores: Stores) => Stores;
 }
 
 /** The meters file, or implicit meters. Throws BAD_METERS. */
@@ -78,10 +80,13 @@ function demandLoopback({ host, insecure }: Config): void {
 }
 
 /** Opens the stores, starts every role, listens. Nothing stays open when it throws. */
-export async function startProduct(config: Config, { clock, random, log }: ProductPorts): Promise<Product> {
+export async function startProduct(
+  config: Config,
+  { clock, random, log, lend = (own) => own }: ProductPorts,
+): Promise<Product> {
   demandLoopback(config);
   const meters = await loadMeters(config.metersFile);
-  const stores = await openStores(config, meters, clock, 'dev');
+  const stores = lend(await openStores(config, meters, clock, 'dev'));
   const registry = openRegistry({ process: true });
   const facts = openFacts({ registry, logger: log });
   const ports: Ports = { ...stores, clock, facts, random, unique: randomUUID };

@@ -1,0 +1,65 @@
+// Meterfold as `meterfold dev` starts it, with one port lent that kills the process at a named point, after `count` passes.
+// node victim.mjs DATA_DIR POINT COUNT   (POINT `none` kills nothing)
+import { parseConfig } from '../../dist/config.js';
+import { systemClock } from '../../dist/clock.js';
+import { startProduct } from '../../dist/cli/product.js';
+import { openLog } from '../../dist/observe/log.js';
+
+const [dataDir, point, count] = process.argv.slice(2);
+let left = Number(count);
+
+/** The process is gone before the next instruction of ours. */
+function pass(name) {
+  if (name !== point) return;
+  left -= 1;
+  if (left === 0) process.kill(process.pid, 'SIGKILL');
+}
+
+/** Calls `method` of a port, then passes the point. */
+const after = (port, method, name) => {
+  const original = port[method].bind(port);
+  return async (...args) => {
+    const result = await original(...args);
+    pass(name);
+    return result;
+  };
+};
+
+const lendTransaction = (batch) => ({
+  ...batch,
+  transaction: (work) =>
+    batch
+      .transaction((tx) => work({ ...tx, recomputeRollups: after(tx, 'recomputeRollups', 'inside-publish') }))
+      .then((result) => {
+        pass('after-publish');
+        return result;
+      }),
+});
+
+const lend = (stores) => {
+  stores.speed.apply = after(stores.speed, 'apply', 'after-apply');
+  return {
+    ...stores,
+    // Acknowledged by the log, not yet to the client.
+    log: { ...stores.log, append: after(stores.log, 'append', 'before-reply') },
+    archive: { ...stores.archive, put: after(stores.archive, 'put', 'after-put') },
+    catalog: { ...stores.catalog, seal: after(stores.catalog, 'seal', 'after-seal') },
+    batch: lendTransaction(stores.batch),
+  };
+};
+
+const config = parseConfig({ flags: { dataDir, port: 0 } });
+const product = await startProduct(config, {
+  clock: systemClock,
+  random: Math.random,
+  log: openLog({ level: 'warn' }),
+  lend,
+});
+await product.ready();
+process.stdout.write(`ready on ${product.url}\n`);
+process.once('SIGTERM', () => {
+  product.close().then(
+    () => process.exit(0),
+    () => process.exit(1),
+  );
+});
