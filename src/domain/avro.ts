@@ -1,179 +1,105 @@
 /** Avro: events as single objects in the log, records as containers in the archive. Apache Avro 1.12 specification. */
 import { createHash } from 'node:crypto';
 import avsc from 'avsc';
-import { MeterError } from '../errors.ts';
+import { asError, MeterError } from '../errors.ts';
+import { formatDecimal, PRECISION } from './decimal.ts';
 import { checkId, checkProperties, type UsageEvent } from './event.ts';
-import { fault, type Fault } from './fault.ts';
-import { archiveRecordV1, usageEventV1 } from './schemas.ts';
+import { fault, type Fault, isFault } from './fault.ts';
+import { parseJsonText } from './json.ts';
+import { formatTime } from './time.ts';
+import {
+  type ArchiveRecord,
+  buffer,
+  canonicalSchema,
+  eventType,
+  fingerprint,
+  fromWire,
+  RECORD_SCHEMA,
+  recordType,
+  toWire,
+  type WireEvent,
+  type WireRecord,
+} from './wire.ts';
 
-/** A record of the archive. */
-export interface ArchiveRecord {
-  readonly position: string;
-  /** Running maximum of arrival, ms. */
-  readonly arrival: number;
-  readonly key: string | null;
-  readonly verdict: string;
-  readonly rules: number;
-  readonly event: UsageEvent | null;
-  /** As it came; kept where the verdict is not `ok`. */
-  readonly value: Uint8Array | null;
-}
-
-interface WireEvent {
-  readonly tenant_id: string;
-  readonly event_type: string;
-  readonly quantity: Buffer;
-  readonly idempotency_key: string;
-  readonly event_timestamp: number;
-  readonly subject: string | null;
-  readonly properties: string;
-}
-type WireRecord = Omit<ArchiveRecord, 'event' | 'value'> & {
-  readonly event: WireEvent | null;
-  readonly value: Buffer | null;
-};
-
-const registry = {};
-const options = { registry, wrapUnions: 'never', noAnonymousTypes: false } as const;
-const eventType = avsc.Type.forSchema(usageEventV1 as unknown as avsc.Schema, options);
-const recordType = avsc.Type.forSchema(archiveRecordV1 as unknown as avsc.Schema, options);
-
-// ------------------------------------------------------------------------------------------------- numbers on the wire
-
-/** Two's complement, big-endian, as few bytes as hold it (Avro's decimal logical type). */
-function decimalBytes(scaled: bigint): Buffer {
-  const hex = scaled.toString(16);
-  const even = hex.length % 2 === 0 ? hex : `0${hex}`;
-  // Quantities are not negative: a leading bit of one needs a byte of zeros in front of it.
-  return Buffer.from(Number.parseInt(even.slice(0, 2), 16) > 0x7f ? `00${even}` : even, 'hex');
-}
-
-const decimalOf = (bytes: Buffer): bigint =>
-  bytes.length === 0 ? 0n : BigInt.asIntN(bytes.length * 8, BigInt(`0x${bytes.toString('hex')}`));
-
-const toWire = (e: UsageEvent): WireEvent => ({
-  tenant_id: e.tenant,
-  event_type: e.type,
-  quantity: decimalBytes(e.quantity),
-  idempotency_key: e.key,
-  event_timestamp: e.timestamp,
-  subject: e.subject,
-  properties: e.properties,
-});
-
-const fromWire = (w: WireEvent): UsageEvent => ({
-  tenant: w.tenant_id,
-  type: w.event_type,
-  quantity: decimalOf(w.quantity),
-  key: w.idempotency_key,
-  timestamp: w.event_timestamp,
-  subject: w.subject,
-  properties: w.properties,
-});
+export type { ArchiveRecord } from './wire.ts';
 
 // ------------------------------------------------------------------------------------------------------- single objects
 
-/** CRC-64-AVRO of the schema's parsing canonical form, as the specification's Java code computes it. */
-function fingerprint(text: string): Buffer {
-  const empty = 0xc15d213aa4d7a795n;
-  const table = Array.from({ length: 256 }, (_, n) => {
-    let fp = BigInt(n);
-    for (let bit = 0; bit < 8; bit += 1) fp = (fp >> 1n) ^ (empty & -(fp & 1n));
-    return BigInt.asUintN(64, fp);
-  });
-  let fp = empty;
-  for (const byte of Buffer.from(text)) fp = (fp >> 8n) ^ (table[Number((fp ^ BigInt(byte)) & 0xffn)] ?? 0n);
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt.asUintN(64, fp));
-  return bytes;
-}
-
-/** The schema as published, logical types included: the event's where it is named. */
-const SCHEMA_TEXT = JSON.stringify({
-  ...archiveRecordV1,
-  fields: archiveRecordV1.fields.map((field) =>
-    field.name === 'event' ? { ...field, type: ['null', usageEventV1] } : field,
-  ),
-});
-
-const canonicalSchema = (type: avsc.Type): string => JSON.stringify(type.schema({ noDeref: false }));
 const MARKER = Buffer.concat([Buffer.from([0xc3, 0x01]), fingerprint(canonicalSchema(eventType))]);
 
 /** An event as the value of a record of the log. */
 export const encodeEvent = (event: UsageEvent): Uint8Array => Buffer.concat([MARKER, eventType.toBuffer(toWire(event))]);
 
-const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-
 /** The event, or why the bytes are none. Fields pass the same checks as at the edge: a foreign writer may have skipped them. */
 export function decodeEvent(bytes: Uint8Array): UsageEvent | Fault {
   const value = buffer(bytes);
-  if (!value.subarray(0, MARKER.length).equals(MARKER)) {
-    return fault(
-      'UNDECODABLE',
-      '',
-      value.subarray(0, MARKER.length).toString('hex'),
-      'neither JSON nor an event of a known schema',
-    );
-  }
+  const marker = value.subarray(0, MARKER.length);
+  if (!marker.equals(MARKER))
+    return fault('UNDECODABLE', '', marker.toString('hex'), 'neither JSON nor an event of a known schema');
+  const body = value.subarray(MARKER.length);
   let wire: WireEvent;
   try {
-    wire = eventType.fromBuffer(value.subarray(MARKER.length)) as WireEvent;
-  } catch (cause) {
-    return fault(
-      'UNDECODABLE',
-      '',
-      value.length,
-      `not an event of schema v1: ${cause instanceof Error ? cause.message : String(cause)}`,
-    );
+    wire = eventType.fromBuffer(body) as WireEvent;
+  } catch (error) {
+    const begins = body.subarray(0, 100).toString('hex');
+    return fault('UNDECODABLE', '', begins, `not an event of schema v1: ${asError(error).message}`);
   }
-  return recheck(fromWire(wire));
+  return checkUtf8(wire, body) ?? checkDigits(wire) ?? recheck(fromWire(wire));
 }
 
-const QUANTITY_LIMIT = 10n ** 38n;
+/**
+ * A Buffer reads bytes that are not UTF-8 as U+FFFD, which would make two keys one. Where one shows up, writing the event
+ * again tells whether it was there.
+ */
+function checkUtf8(wire: WireEvent, body: Buffer): Fault | undefined {
+  const strange = Object.entries(wire).find(([, value]) => typeof value === 'string' && value.includes('\ufffd'));
+  if (strange === undefined || eventType.toBuffer(wire).equals(body)) return undefined;
+  return fault('BAD_TEXT', strange[0], strange[1], `${strange[0]} is not UTF-8`);
+}
+
+const QUANTITY_LIMIT = 10n ** BigInt(PRECISION);
+/** 10^38 takes 127 bits and a sign: 16 bytes. Longer ones may be very long, and are not made into a number. */
+const QUANTITY_BYTES = 16;
+
+const checkDigits = ({ quantity }: WireEvent): Fault | undefined =>
+  quantity.length > QUANTITY_BYTES ? fault('TOO_MANY_DIGITS', 'quantity', `${String(quantity.length)} bytes`) : undefined;
 
 /** The checks of the edge, on what is already typed. Properties must be canonical, else equal content would differ. */
 function recheck(event: UsageEvent): UsageEvent | Fault {
-  const ids = {
-    tenant_id: event.tenant,
-    event_type: event.type,
-    idempotency_key: event.key,
-    ...(event.subject === null ? {} : { subject: event.subject }),
-  };
-  for (const [field, value] of Object.entries(ids)) {
-    const checked = checkId(field, value);
-    if (typeof checked !== 'string') return checked;
-  }
-  if (event.quantity < 0n) return fault('NEGATIVE_QUANTITY', 'quantity', event.quantity.toString());
-  if (event.quantity >= QUANTITY_LIMIT) return fault('TOO_MANY_DIGITS', 'quantity', event.quantity.toString());
-  if (event.timestamp < 0) return fault('TIME_BEFORE_1970', 'event_timestamp', event.timestamp);
-  return event.properties === '{}' ? event : recheckProperties(event);
+  const { quantity, timestamp } = event;
+  const wrongId =
+    faultOf(checkId('tenant_id', event.tenant)) ??
+    faultOf(checkId('event_type', event.type)) ??
+    faultOf(checkId('idempotency_key', event.key)) ??
+    (event.subject === null ? undefined : faultOf(checkId('subject', event.subject)));
+  if (wrongId !== undefined) return wrongId;
+  if (quantity < 0n) return fault('NEGATIVE_QUANTITY', 'quantity', formatDecimal(quantity));
+  if (quantity >= QUANTITY_LIMIT) return fault('TOO_MANY_DIGITS', 'quantity', formatDecimal(quantity));
+  if (timestamp < 0) return fault('TIME_BEFORE_1970', 'event_timestamp', formatTime(timestamp));
+  return event.properties === '{}' ? event : (wrongProperties(event.properties) ?? event);
 }
 
-function recheckProperties(event: UsageEvent): UsageEvent | Fault {
+const faultOf = (checked: string | Fault): Fault | undefined => (isFault(checked) ? checked : undefined);
+
+function wrongProperties(text: string): Fault | undefined {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(event.properties);
-  } catch (cause) {
-    return fault('UNDECODABLE', 'properties', event.properties, `properties are no JSON: ${String(cause)}`);
+    parsed = parseJsonText(text);
+  } catch (error) {
+    return fault('UNDECODABLE', 'properties', text, `properties are no JSON: ${asError(error).message}`);
   }
   const canonical = checkProperties(parsed);
-  if (typeof canonical !== 'string') return canonical;
-  if (canonical === event.properties) return event;
-  return fault('UNDECODABLE', 'properties', event.properties, 'properties are not canonical JSON');
+  if (isFault(canonical)) return canonical;
+  return canonical === text ? undefined : fault('UNDECODABLE', 'properties', text, 'properties are not canonical JSON');
 }
 
 // ----------------------------------------------------------------------------------------------------------- containers
 
 const MAGIC = Buffer.from([0x4f, 0x62, 0x6a, 0x01]);
 const SYNC_BYTES = 16;
+/** A block ends with the record that reaches one of these. They are part of the archive format: other ones, other bytes. */
 const BLOCK_RECORDS = 500;
-
-/** One value and where the next begins; a negative offset says that the bytes break off. avsc's own types say `any`. */
-interface DecodedAt<T> {
-  readonly value: T;
-  readonly offset: number;
-}
-const decodeAt = (type: avsc.Type, bytes: Buffer, at: number): unknown => type.decode(bytes, at);
+const BLOCK_BYTES = 1024 * 1024;
 
 const headerType = avsc.Type.forSchema({
   type: 'record',
@@ -193,12 +119,17 @@ const blockType = avsc.Type.forSchema({
   ],
 });
 
+interface Header {
+  readonly meta: Readonly<Record<string, Buffer>>;
+  readonly sync: Buffer;
+}
 interface Block {
   readonly count: number;
   readonly data: Buffer;
   readonly sync: Buffer;
 }
 
+/** What a segment is: its metadata carry these, and the number of its records, under `meterfold.`. */
 export interface SegmentHeader {
   readonly lineage: string;
   readonly start: string;
@@ -206,37 +137,52 @@ export interface SegmentHeader {
 }
 
 /** Sixteen bytes that belong to this segment alone, so that the same log always gives the same bytes. */
-const syncMarker = ({ lineage, start }: SegmentHeader): Buffer =>
+const syncMarker = ({ lineage, start }: Pick<SegmentHeader, 'lineage' | 'start'>): Buffer =>
   createHash('sha256').update(`${lineage}\n${start}`).digest().subarray(0, SYNC_BYTES);
 
-/** An Avro object container, codec null, blocks of 500 records. The bytes are a function of the arguments. */
+/** An Avro object container, codec null. The bytes are a function of the arguments. */
 export function encodeSegment(records: readonly ArchiveRecord[], header: SegmentHeader): Uint8Array {
   const sync = syncMarker(header);
   const meta = {
-    'avro.schema': Buffer.from(SCHEMA_TEXT),
+    'avro.schema': Buffer.from(RECORD_SCHEMA),
     'avro.codec': Buffer.from('null'),
     'meterfold.lineage': Buffer.from(header.lineage),
     'meterfold.start': Buffer.from(header.start),
     'meterfold.format': Buffer.from(String(header.format)),
+    // A container that breaks off behind a block is a container too: only the count tells.
+    'meterfold.records': Buffer.from(String(records.length)),
   };
   const parts = [MAGIC, headerType.toBuffer({ meta, sync })];
-  for (let at = 0; at < records.length; at += BLOCK_RECORDS) {
-    const block = records.slice(at, at + BLOCK_RECORDS).map((r) =>
-      recordType.toBuffer({
-        ...r,
-        event: r.event === null ? null : toWire(r.event),
-        value: r.value === null ? null : buffer(r.value),
-      }),
-    );
+  for (const block of blocksOf(records)) {
     parts.push(blockType.toBuffer({ count: block.length, data: Buffer.concat(block), sync }));
   }
   return Buffer.concat(parts);
 }
 
+function* blocksOf(records: readonly ArchiveRecord[]): Generator<readonly Buffer[]> {
+  let block: Buffer[] = [];
+  let bytes = 0;
+  for (const { position, arrival, key, verdict, rules, event, value } of records) {
+    // Field by field: a spread takes more than half of the time.
+    const wire = { position, arrival, key, verdict, rules, event: event && toWire(event), value: value && buffer(value) };
+    const encoded = recordType.toBuffer(wire);
+    block.push(encoded);
+    bytes += encoded.length;
+    if (block.length < BLOCK_RECORDS && bytes < BLOCK_BYTES) continue;
+    yield block;
+    block = [];
+    bytes = 0;
+  }
+  if (block.length > 0) yield block;
+}
+
 const damaged = (what: string, cause?: unknown): MeterError =>
   new MeterError('ARCHIVE_DAMAGED', `decode a segment: ${what}`, { cause });
 
-/** The records of a container that `encodeSegment` made. Throws ARCHIVE_DAMAGED for anything else. */
+/**
+ * The records of a container that `encodeSegment` made. Throws ARCHIVE_DAMAGED for anything else. A changed bit inside a
+ * record may pass: only the sha-256 of the manifest finds it.
+ */
 export function decodeSegment(bytes: Uint8Array): ArchiveRecord[] {
   const file = buffer(bytes);
   if (!file.subarray(0, MAGIC.length).equals(MAGIC)) throw damaged('it does not begin as an Avro container');
@@ -247,27 +193,58 @@ export function decodeSegment(bytes: Uint8Array): ArchiveRecord[] {
   }
 }
 
+/** One value and where the next begins. Throws where the bytes break off. */
+function decodeAt(
+  type: avsc.Type,
+  bytes: Buffer,
+  at: number,
+  what: string,
+): { readonly value: unknown; readonly next: number } {
+  const { value, offset } = type.decode(bytes, at) as { readonly value: unknown; readonly offset: number };
+  // avsc says so by a negative offset.
+  if (offset < 0) throw damaged(`${what} at byte ${String(at)} breaks off`);
+  return { value, next: offset };
+}
+
 function decodeBlocks(file: Buffer): ArchiveRecord[] {
-  const header = decodeAt(headerType, file, MAGIC.length) as DecodedAt<{ readonly sync: Buffer }>;
-  if (header.offset < 0) throw damaged('its header breaks off');
+  const { value, next } = decodeAt(headerType, file, MAGIC.length, 'its header');
+  const header = value as Header;
+  const count = checkHeader(header);
   const records: ArchiveRecord[] = [];
-  for (let at = header.offset; at < file.length;) {
-    const { value: block, offset } = decodeAt(blockType, file, at) as DecodedAt<Block>;
-    if (offset < 0) throw damaged(`its block at byte ${String(at)} breaks off`);
-    if (!block.sync.equals(header.value.sync)) throw damaged(`the marker behind its block at byte ${String(at)} is another`);
-    decodeBlock(block.data, block.count, records);
-    at = offset;
+  for (let at = next; at < file.length;) {
+    const read = decodeAt(blockType, file, at, 'its block');
+    const block = read.value as Block;
+    if (!block.sync.equals(header.sync)) throw damaged(`the marker behind its block at byte ${String(at)} is another`);
+    decodeBlock(block, records);
+    at = read.next;
   }
+  if (records.length !== count)
+    throw damaged(`it holds ${String(records.length)} records, its header says ${String(count)}`);
   return records;
 }
 
-function decodeBlock(data: Buffer, count: number, into: ArchiveRecord[]): void {
+/** Answers how many records there must be. */
+function checkHeader({ meta, sync }: Header): number {
+  const text = (name: string): string => (meta[name] ?? Buffer.alloc(0)).toString();
+  if (text('avro.codec') !== 'null') throw damaged(`its codec is ${text('avro.codec')}, not null`);
+  const isKnown = text('avro.schema') === RECORD_SCHEMA || isSameSchema(text('avro.schema'));
+  if (!isKnown) throw damaged('its schema is none that this version knows');
+  const expected = syncMarker({ lineage: text('meterfold.lineage'), start: text('meterfold.start') });
+  if (!sync.equals(expected)) throw damaged('its marker is not that of its lineage and start');
+  return Number(text('meterfold.records'));
+}
+
+/** Another writing of the same schema: docs and spaces do not matter. */
+const isSameSchema = (text: string): boolean =>
+  canonicalSchema(avsc.Type.forSchema(JSON.parse(text) as avsc.Schema)) === canonicalSchema(recordType);
+
+function decodeBlock({ data, count }: Block, into: ArchiveRecord[]): void {
   let at = 0;
   for (let n = 0; n < count; n += 1) {
-    const { value, offset } = decodeAt(recordType, data, at) as DecodedAt<WireRecord>;
-    if (offset < 0) throw damaged('a block holds fewer records than it says');
-    into.push({ ...value, event: value.event === null ? null : fromWire(value.event) });
-    at = offset;
+    const read = decodeAt(recordType, data, at, 'a record of a block');
+    const { position, arrival, key, verdict, rules, event, value } = read.value as WireRecord;
+    into.push({ position, arrival, key, verdict, rules, event: event && fromWire(event), value });
+    at = read.next;
   }
   if (at !== data.length) throw damaged('a block holds more bytes than its records');
 }

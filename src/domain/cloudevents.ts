@@ -1,10 +1,11 @@
 /** CloudEvents 1.0 JSON (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md) to the fields of an event. */
 import { createHash } from 'node:crypto';
-import { fault, type Fault } from './fault.ts';
-import { MAX_ID_BYTES, type NativeFields } from './event.ts';
+import { fault, type Fault, isFault } from './fault.ts';
+import { checkText, MAX_ID_BYTES, type NativeFields } from './event.ts';
+import { UnsafeNumber } from './json.ts';
 
 const isObject = (value: unknown): value is NativeFields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof UnsafeNumber);
 
 /**
  * (source, id) are unique together: a length in front of the source keeps the pair apart from any other. A pair that is too
@@ -19,10 +20,18 @@ function required(fields: NativeFields, name: string): string | Fault {
   const value = fields[name];
   if (value === undefined || value === null) return fault('MISSING_FIELD', name, '', `a CloudEvent needs ${name}`);
   if (typeof value !== 'string') return fault('WRONG_TYPE', name, value, `${name} must be a string`);
-  return value === '' ? fault('EMPTY', name, value, `${name} must not be empty`) : value;
+  // Here already: a digest of source and id would hide a bad text, and give two of them one key.
+  return value === '' ? fault('EMPTY', name, value, `${name} must not be empty`) : (checkText(name, value) ?? value);
 }
 
 /** `subject` is the tenant, unless the extension attribute `tenantid` names it: then the subject is the event's own. */
+function tenantOf({ tenantid, subject }: NativeFields): NativeFields | Fault {
+  if (tenantid !== undefined && tenantid !== null) return { tenant_id: tenantid, subject };
+  if (subject !== undefined && subject !== null) return { tenant_id: subject };
+  return fault('MISSING_FIELD', 'subject', '', 'a CloudEvent needs subject, or the extension tenantid: it names the tenant');
+}
+
+/** The fields of an event, not yet checked, under its own names; `data.quantity` is 1 where it is absent. */
 export function fromCloudEvent(json: unknown): NativeFields | Fault {
   if (!isObject(json)) return fault('NOT_AN_OBJECT', '', json);
   if (json.specversion !== '1.0')
@@ -38,9 +47,9 @@ export function fromCloudEvent(json: unknown): NativeFields | Fault {
     time: required(json, 'time'),
   };
   for (const value of Object.values(named)) if (typeof value !== 'string') return value;
+  const tenant = tenantOf(json);
+  if (isFault(tenant)) return tenant;
   const { quantity = 1, ...properties } = data;
-  const tenant =
-    json.tenantid === undefined ? { tenant_id: json.subject } : { tenant_id: json.tenantid, subject: json.subject };
   return {
     ...tenant,
     event_type: named.type,

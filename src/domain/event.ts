@@ -2,7 +2,7 @@
 import { canonicalJson } from './canonical.ts';
 import { readDecimal } from './decimal.ts';
 import { FUTURE_BOUND_MS } from './epoch.ts';
-import { fault, type Fault } from './fault.ts';
+import { fault, type Fault, isFault } from './fault.ts';
 import { UnsafeNumber } from './json.ts';
 import { formatTime, parseTime } from './time.ts';
 
@@ -38,10 +38,8 @@ const KNOWN: ReadonlySet<string> = new Set(EVENT_FIELDS);
 /** Fields by their own names, of any type. */
 export type NativeFields = Readonly<Record<string, unknown>>;
 
-const isFaulty = (value: unknown): value is Fault =>
-  typeof value === 'object' && value !== null && 'reason' in value && 'code' in value;
-
-function checkText(field: string, value: string): Fault | undefined {
+/** NUL and lone surrogates have no place in a PostgreSQL text or in UTF-8. */
+export function checkText(field: string, value: string): Fault | undefined {
   return value.includes('\0') || !value.isWellFormed() ? fault('BAD_TEXT', field, JSON.stringify(value)) : undefined;
 }
 
@@ -75,6 +73,8 @@ function checkTimestamp(value: unknown): number | Fault {
   if (typeof value !== 'string') return fault('WRONG_TYPE', field, value, 'event_timestamp must be an ISO 8601 string');
   const micros = parseTime(value);
   if (micros === undefined) return fault('BAD_TIME', field, value);
+  // Past 2255 microseconds leave the safe integers: no arrival is near it, and no encoder could write it.
+  if (micros > Number.MAX_SAFE_INTEGER) return fault('TOO_FAR_IN_FUTURE', field, value);
   return micros < 0 ? fault('TIME_BEFORE_1970', field, value) : micros;
 }
 
@@ -102,23 +102,24 @@ export function checkProperties(value: unknown): string | Fault {
 
 /** Checks every field; the first fault is the answer. */
 export function checkEvent(fields: NativeFields): UsageEvent | Fault {
+  if (fields instanceof UnsafeNumber) return fault('NOT_AN_OBJECT', '', fields);
   for (const name of Object.keys(fields)) {
     if (!KNOWN.has(name)) return fault('UNKNOWN_FIELD', name, fields[name], `known fields: ${EVENT_FIELDS.join(', ')}`);
   }
   const tenant = checkId('tenant_id', fields.tenant_id);
-  if (isFaulty(tenant)) return tenant;
+  if (isFault(tenant)) return tenant;
   const type = checkId('event_type', fields.event_type);
-  if (isFaulty(type)) return type;
+  if (isFault(type)) return type;
   const key = checkId('idempotency_key', fields.idempotency_key);
-  if (isFaulty(key)) return key;
+  if (isFault(key)) return key;
   const subject = fields.subject === undefined || fields.subject === null ? null : checkId('subject', fields.subject);
-  if (isFaulty(subject)) return subject;
+  if (isFault(subject)) return subject;
   const quantity = checkQuantity(fields.quantity);
-  if (isFaulty(quantity)) return quantity;
+  if (isFault(quantity)) return quantity;
   const timestamp = checkTimestamp(fields.event_timestamp);
-  if (isFaulty(timestamp)) return timestamp;
+  if (isFault(timestamp)) return timestamp;
   const properties = checkProperties(fields.properties);
-  if (isFaulty(properties)) return properties;
+  if (isFault(properties)) return properties;
   return { tenant, type, quantity, key, timestamp, subject, properties };
 }
 

@@ -1,8 +1,12 @@
-/** What is wrong with an event: a code of the closed list, the field, the value, and the reason in words. */
+import { UnsafeNumber } from './json.ts';
+
+/**
+ * What is wrong with an event: a code of the closed list, the field, the value, and the reason in words. All texts are
+ * well-formed, without NUL, and of at most 200 characters, whatever the event held: they can be stored and printed.
+ */
 export interface Fault {
   readonly code: RejectCode;
   readonly field: string;
-  /** At most 200 characters. */
   readonly value: string;
   readonly reason: string;
 }
@@ -14,11 +18,11 @@ export const REJECT_CODES = {
   WRONG_TYPE: 'a field of another JSON type than allowed',
   EMPTY: 'an id without characters',
   TOO_LONG: 'an id of more than 256 bytes of UTF-8',
-  BAD_TEXT: 'NUL or a lone surrogate in a text',
+  BAD_TEXT: 'NUL or a lone surrogate in a text, or bytes that are not UTF-8',
   NOT_A_DECIMAL: 'a quantity that is no decimal number',
   NEGATIVE_QUANTITY: 'a quantity below zero',
   TOO_MANY_DIGITS: 'a decimal of more than 26 digits before the point or 12 behind it',
-  NUMBER_NEEDS_STRING: 'a JSON number of more than 15 significant digits must be sent as a string',
+  NUMBER_NEEDS_STRING: 'a JSON number of more than 15 significant digits, or beyond the range of a double: send a string',
   BAD_TIME: 'a time that is not ISO 8601 with an offset, or not on the calendar',
   TIME_BEFORE_1970: 'a time before 1970',
   TOO_FAR_IN_FUTURE: 'a time more than 5 minutes after the arrival',
@@ -33,16 +37,25 @@ export type RejectCode = keyof typeof REJECT_CODES;
 
 const SHOWN = 200;
 
-const shown = (value: unknown): string => {
-  const text = typeof value === 'string' ? value : ((JSON.stringify(value) as string | undefined) ?? String(value));
-  return text.length > SHOWN ? `${text.slice(0, SHOWN - 1)}…` : text;
+/** PostgreSQL refuses NUL, and a reject that cannot be stored would stop its lineage for good. */
+const clean = (text: string): string => {
+  const cut = text.length > SHOWN ? `${text.slice(0, SHOWN - 1)}…` : text;
+  return cut.toWellFormed().replaceAll('\0', '\u2400');
+};
+
+const textOf = (value: unknown): string => {
+  if (value instanceof UnsafeNumber) return value.text;
+  if (value === undefined) return '';
+  return typeof value === 'string' ? value : JSON.stringify(value);
 };
 
 export const fault = (code: RejectCode, field: string, value: unknown, reason: string = REJECT_CODES[code]): Fault => ({
   code,
-  field,
-  value: shown(value),
-  reason,
+  field: clean(field),
+  value: clean(textOf(value)),
+  reason: clean(reason),
 });
 
-export const isFault = (value: object): value is Fault => 'code' in value && 'reason' in value;
+/** Tells the outcome of a check apart. Never ask it of a caller's own object: that could hold any names. */
+export const isFault = (outcome: unknown): outcome is Fault =>
+  typeof outcome === 'object' && outcome !== null && 'code' in outcome && 'reason' in outcome;

@@ -15,8 +15,11 @@ export class UnsafeNumber {
   }
 }
 
-/** Significant digits that every double keeps (IEEE 754 binary64: DBL_DIG). */
+/** Significant digits that every double keeps (IEEE 754 binary64: DBL_DIG), from the least normal one (DBL_MIN) on. */
 const SAFE_DIGITS = 15;
+const LEAST_NORMAL = 2 ** -1022;
+/** A longer token is not taken apart: cutting its zeros off would cost the square of its length. */
+const MAX_TOKEN = 400;
 const MAX_DEPTH = 64;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -30,10 +33,15 @@ const significantDigits = (text: string): number => {
 };
 
 const numberOf = (text: string): unknown => {
+  if (text.length > MAX_TOKEN) return new UnsafeNumber(text);
   const value = Number(text);
-  if (significantDigits(text) > SAFE_DIGITS || !Number.isFinite(value)) return new UnsafeNumber(text);
-  return value;
+  const digits = significantDigits(text);
+  const isKept = digits <= SAFE_DIGITS && Number.isFinite(value) && (digits === 0 || Math.abs(value) >= LEAST_NORMAL);
+  return isKept ? value : new UnsafeNumber(text);
 };
+
+/** The last of two equal names stands, as for JSON.parse: both ways through must read the same. */
+const options = { parseNumber: numberOf, onDuplicateKey: ({ newValue }: { readonly newValue: unknown }) => newValue };
 
 /** Nesting deeper than any event: recursion over it would end the process. */
 function demandDepth(text: string): void {
@@ -52,9 +60,11 @@ function demandDepth(text: string): void {
   }
 }
 
-/** Throws SyntaxError (or TypeError for invalid UTF-8) for what is no JSON. */
-export function parseJson(bytes: Uint8Array): unknown {
-  const text = utf8.decode(bytes);
+/** Throws SyntaxError for what is no JSON, or nested deeper than 64. */
+export function parseJsonText(text: string): unknown {
   demandDepth(text);
-  return SUSPECT.test(text) ? parse(text, undefined, numberOf) : (JSON.parse(text) as unknown);
+  return SUSPECT.test(text) ? parse(text, undefined, options) : (JSON.parse(text) as unknown);
 }
+
+/** Throws SyntaxError as `parseJsonText` does, and TypeError for what is not UTF-8. */
+export const parseJson = (bytes: Uint8Array): unknown => parseJsonText(utf8.decode(bytes));

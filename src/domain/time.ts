@@ -1,9 +1,16 @@
 /** Event times: ISO 8601 with an offset, in microseconds since 1970. */
 
-const ISO = /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?([Zz]|[+-]\d\d:?\d\d)$/;
+const DATE = /(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])/;
+const CLOCK = /([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:[.,](\d{1,9}))?)?/;
+const OFFSET = /([Zz]|[+-](?:[01]\d|2[0-3]):?[0-5]\d)/;
+const ISO = new RegExp(`^${DATE.source}[Tt ]${CLOCK.source}${OFFSET.source}$`);
 const MICROS_PER_MINUTE = 60_000_000;
 
-const daysIn = (year: number, month: number): number => new Date(Date.UTC(year, month, 0)).getUTCDate();
+/** The calendar repeats after 400 years of 146,097 days. Date.UTC takes the years 0 to 99 for 1900 to 1999: it never sees them. */
+const CYCLE_YEARS = 400;
+const CYCLE_MS = 146_097 * 86_400_000;
+
+const daysIn = (year: number, month: number): number => new Date(Date.UTC(year + CYCLE_YEARS, month, 0)).getUTCDate();
 
 const offsetMinutes = (text: string): number => {
   if (text === 'Z' || text === 'z') return 0;
@@ -12,24 +19,18 @@ const offsetMinutes = (text: string): number => {
   return text.startsWith('-') ? -minutes : minutes;
 };
 
-/** Microseconds since 1970 (further digits are cut off), `undefined` for what is unclear or not on the calendar. */
+/**
+ * Microseconds since 1970 (further digits are cut off), `undefined` for what is unclear or not on the calendar. Exact up to
+ * 2255; beyond, it may be no safe integer.
+ */
 export function parseTime(text: string): number | undefined {
   const match = ISO.exec(text);
   if (match === null) return undefined;
   const [, year, month, day, hour, minute, second = '0', fraction = '', offset = 'Z'] = match;
-  const [y, mo, d, h, mi, s] = [year, month, day, hour, minute, second].map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  const shift = offsetMinutes(offset);
-  if (mo < 1 || mo > 12 || d < 1 || d > daysIn(y, mo) || h > 23 || mi > 59 || s > 59 || Math.abs(shift) >= 24 * 60)
-    return undefined;
-  const micros = Number(fraction.slice(0, 6).padEnd(6, '0'));
-  return Date.UTC(y, mo - 1, d, h, mi, s) * 1000 + micros - shift * MICROS_PER_MINUTE;
+  const [y, mo, d] = [Number(year), Number(month), Number(day)];
+  if (d > daysIn(y, mo)) return undefined;
+  const ms = Date.UTC(y + CYCLE_YEARS, mo - 1, d, Number(hour), Number(minute), Number(second)) - CYCLE_MS;
+  return ms * 1000 + Number(fraction.slice(0, 6).padEnd(6, '0')) - offsetMinutes(offset) * MICROS_PER_MINUTE;
 }
 
 /** ISO 8601, UTC, as many fractional digits as are not zero (none, 3 or 6). */

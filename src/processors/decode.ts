@@ -4,6 +4,7 @@ import { decodeEvent } from '../domain/avro.ts';
 import { checkEvent, type NativeFields, type UsageEvent } from '../domain/event.ts';
 import { fault, type Fault, isFault } from '../domain/fault.ts';
 import { parseJson } from '../domain/json.ts';
+import { asError } from '../errors.ts';
 
 export interface Decoded {
   readonly record: LogRecord;
@@ -12,17 +13,15 @@ export interface Decoded {
 }
 
 const OPENING_BRACE = 0x7b;
+const SHOWN_BYTES = 200;
 
 function fromJson(value: Uint8Array): UsageEvent | Fault {
   try {
     return checkEvent(parseJson(value) as NativeFields);
   } catch (error) {
-    return fault(
-      'UNDECODABLE',
-      '',
-      Buffer.from(value).toString('latin1'),
-      error instanceof Error ? error.message : String(error),
-    );
+    const begins = Buffer.from(value.subarray(0, SHOWN_BYTES)).toString();
+    if (error instanceof TypeError) return fault('BAD_TEXT', '', begins, 'the record is not UTF-8');
+    return fault('UNDECODABLE', '', begins, `not JSON: ${asError(error).message}`);
   }
 }
 
