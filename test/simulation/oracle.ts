@@ -327,7 +327,10 @@ export class Oracle {
 
   #checkCut(id: string, { segments, position }: SeenCut): void {
     const lineage = this.lineages.get(id);
-    if (lineage === undefined) return this.#fail(`cut: ${id} is no lineage`);
+    if (lineage === undefined) {
+      this.#fail(`cut: ${id} is no lineage`);
+      return;
+    }
     const wanted = segments > lineage.stretches.length ? END : lineage.endOf(segments);
     if (position !== wanted) this.#fail(`cut: ${id} at ${segments} says ${position}, the log ${wanted}`);
   }
@@ -405,7 +408,7 @@ export class Oracle {
       .map(([w, s]) => `${edges[w]}: ${s.count} ${valueOf(kind, s) / 10n ** 12n}`);
     const seen = rows.map(({ start, count, value }) => `${start}: ${count} ${value}`);
     if (seen.join() !== wanted.join())
-      this.#fail(`${what}: ${meter} of ${tenant ?? 'all'} answers [${seen}], the truth is [${wanted}]`);
+      this.#fail(`${what}: ${meter} of ${tenant ?? 'all'} answers [${seen.join()}], the truth is [${wanted.join()}]`);
   }
 
   /** All that arrived before `asOf` is below the reach. Only lineages that are not closed and folded can hold it back. */

@@ -250,7 +250,7 @@ export class Schedule {
     await scheduler.start(process, () => body(process));
     for (let n = 0; n < 50 && process.state === 'alive'; n += 1) {
       const gate = process.parked.find((g) => g.ready());
-      if (gate === undefined || process.state !== 'alive') break;
+      if (gate === undefined) break;
       await scheduler.resume(process, gate, Infinity);
     }
     return process;
@@ -426,6 +426,7 @@ const rolesOf = (random: Random): readonly [RoleChoice, ...RoleChoice[]] => [
   laneRole('metering', 26),
   laneRole('archiving', pick(random, [4, 16])),
   laneRole('counting', pick(random, [4, 16])),
+  { name: 'worker', weight: 3, run: (s, process) => () => wholeWorker(s.world, process) },
   { name: 'publisher', weight: 18, run: (s, process) => () => publishing(s.world, process) },
   { name: 'relay', weight: 6, run: (s, process) => () => relayed(s.world, process) },
   { name: 'collector', weight: pick(random, [5, 14, 30]), run: (s, process) => () => collecting(s.world, process, 3) },

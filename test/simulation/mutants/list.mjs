@@ -1,0 +1,266 @@
+// Mutants: patches to src that break one rule each, named as in the model of the protocol where it has them. A text to
+// replace that is not there exactly once fails the suite. `random`: dies under random seeds; `script`: by a written schedule.
+
+const segment = 'src/domain/segment.ts';
+const store = 'src/sinks/memory/store.ts';
+const speed = 'src/sinks/speed/sink.ts';
+const advance = 'src/sinks/speed/advance.ts';
+const publish = 'src/batch/publish.ts';
+const collect = 'src/batch/collect.ts';
+
+const patch = (file, find, replace = '') => ({ file, find, replace });
+const random = (name, breaks, ...patches) => ({ name, breaks, how: 'random', patches });
+const script = (name, breaks, ...patches) => ({ name, breaks, how: 'script', patches });
+
+const noParentInScript = patch(
+  store,
+  "if (parents.some((parent) => b.fences.get(parent)?.position !== END)) return Promise.resolve(refuse('parent'));",
+);
+const noOldestInAdvance = patch(store, "if (b.oldest !== seen.oldest) return Promise.resolve(refuse('oldest'));");
+const noParentsInPublish = patch(
+  'src/batch/publisher.ts',
+  'if (!lineage.parents.every((parent) => cuts.get(parent)?.segments === CUT_END)) return 0;',
+);
+
+export const MUTANTS = [
+  // apply
+  random('no-prev-check', 'apply accepts a fence that went back', patch(store, ' || fence.position < request.prev')),
+  random(
+    'check-after-first-write',
+    'a refused apply leaves its first write',
+    patch(
+      store,
+      'if (b.incarnation !== request.incarnation)',
+      `const first = request.records[0];
+    if (first !== undefined && fence !== undefined && first.position >= fence.position && !knows(b, first.digest)) {
+      remember(b, first.digest, first.epoch, oldest);
+      for (const contribution of first.contributions) addToCell(b, lineage, first.segment, contribution);
+    }
+    if (b.incarnation !== request.incarnation)`,
+    ),
+  ),
+  random(
+    'oldest-not-checked',
+    'apply does not compare `oldest`',
+    patch(store, "if (b.oldest !== oldest) return Promise.resolve(refuse('oldest'));"),
+  ),
+  random('no-dedupe', 'apply counts copies', patch(store, ' || knows(b, r.digest)) continue;', ') continue;')),
+  random(
+    'look-up-ignores-position',
+    'any row found in the batch view is a duplicate',
+    patch('src/sinks/speed/look-up.ts', ' && !(row.lineage === lineage && row.position === r.record.position)'),
+  ),
+  random(
+    'look-up-without-future-bound',
+    'only events before start(oldest) are looked up',
+    patch('src/domain/epoch.ts', '(oldest * epochMs + FUTURE_BOUND_MS) * 1000', 'oldest * epochMs * 1000'),
+  ),
+  // segments
+  random(
+    'wall-clock-segments',
+    'a worker closes segments by its own clock',
+    patch(
+      segment,
+      'if (this.#isOver())',
+      'if (this.#isOver() || (this.#records > 0 && (globalThis.mutantTurn = (globalThis.mutantTurn ?? 0) + 1) % 10 === 0))',
+    ),
+  ),
+  random(
+    'count-from-min-f',
+    "a worker counts segments from min f, not from the segment's start",
+    patch(
+      speed,
+      'return { row: await this.#rowAt(lineage, least) };',
+      'return { row: { ...(await this.#rowAt(lineage, least)), start: least } };',
+    ),
+  ),
+  random(
+    'segment-limit-from-own-default',
+    'workers use the limits they were built with',
+    patch(segment, 'const limits = this.#formats.get(this.#format);', 'const limits = [...this.#formats.values()][0];'),
+  ),
+  random(
+    'running-maximum-not-carried',
+    'a worker starts the running maximum of arrival anew',
+    patch(segment, 'this.#arrival = row.arrival;', 'this.#arrival = 0;'),
+  ),
+  random(
+    'end-leaves-the-open-segment',
+    'the last records of a closed lineage are never sealed',
+    patch(segment, 'if (this.#records > 0) closed(this.#close(this.#arrival));\n  }\n\n  get', '}\n\n  get'),
+  ),
+  // start, advance, collect
+  random(
+    'row-before-head',
+    'open looks the row of its fence up before the head, and takes the head where there was none (a defect that the simulation found)',
+    patch(speed, 'if (head.start <= position) return head;'),
+    patch(
+      speed,
+      "throw new MeterError('ARCHIVE_MISSING', `open ${lineage.id} at ${position}: no manifest row holds it`);",
+      'return this.#ports.catalog.head(lineage);',
+    ),
+  ),
+  random(
+    'no-parent-order',
+    'a child starts and publishes before its parents are at END',
+    noParentInScript,
+    noParentsInPublish,
+    patch(speed, 'if (!(await this.#parentsAtEnd(lineage))) return undefined;'),
+  ),
+  random('publish-before-parents', 'a child is published before its parents', noParentsInPublish),
+  script(
+    'parents-checked-outside',
+    "open checks the parents, the script that writes the child's fence does not",
+    noParentInScript,
+  ),
+  random(
+    'no-keys-in-advance',
+    'advance loads no keys',
+    patch(advance, 'if (!(await loadKeys(ports, lineage.id, cut, behind, mint))) return undefined;'),
+  ),
+  random(
+    'unchained-advance',
+    'a chunk of advance does not check that its predecessor is still there',
+    noOldestInAdvance,
+    patch(store, "if (b.marks.get(lineage) !== seen.mark) return Promise.resolve(refuse('mark'));"),
+  ),
+  random(
+    'no-ancestor-floor',
+    'advance is not called for ancestors',
+    noParentInScript,
+    patch(speed, '[...ancestorsOf(lineage, all), lineage]', '[lineage]'),
+  ),
+  random(
+    'fence-first-advance',
+    'advance writes the fence before keys and floor',
+    patch(advance, '{ floor: cut.segments })', '{ fence: { position: fencePosition(cut), arrival: cut.arrival } })'),
+    patch(advance, 'behind, mint, { fence })', 'behind, mint, { floor: cut.segments })'),
+  ),
+  random('advance-without-floor', 'advance raises no floor', patch(advance, '{ floor: cut.segments })', '{})')),
+  script(
+    'oldest-after-loss-by-age-only',
+    'an empty bucket gets `oldest` from the clock, whatever is unpublished',
+    patch('src/sinks/speed/history.ts', 'for (const head of heads) {', 'for (const head of heads.slice(heads.length)) {'),
+  ),
+  random(
+    'epochs-dropped-by-age-only',
+    'the collector drops an epoch whatever the floors are',
+    patch(
+      store,
+      'for (const [lineage, floor] of needed) if ((b.floors.get(lineage) ?? 0) < floor) return Promise.resolve(false);',
+    ),
+    patch(collect, 'if (heads.some((head) => !head.ended && epochOf(head.arrival, ports.epochMs) <= epoch)) return false;'),
+  ),
+  script(
+    'no-newer-epochs-needed',
+    'the collector does not wait for two newer epochs',
+    patch(store, 'if (newer < 2) return Promise.resolve(false);'),
+    patch(collect, 'held.at(-1 - KEPT_EPOCHS)', 'held.at(-1)'),
+  ),
+  random(
+    'collect-without-floor',
+    'the collector deletes cells and raises no floor',
+    patch(store, 'b.floors.set(lineage, cut);'),
+  ),
+  // the way in
+  random(
+    'misrouted-counted-where-they-lie',
+    'no MISROUTED verdict',
+    patch('src/processors/validate.ts', 'if (!lineage.owns(routingKeyOf(event)))', 'if (routingKeyOf(event) === undefined)'),
+  ),
+  random(
+    'misrouted-stay-away',
+    'sealing writes no outbox rows',
+    patch(
+      'src/sinks/archive/sink.ts',
+      'rejects, placed.flatMap(misroutedOf))',
+      'rejects, placed.flatMap(misroutedOf).slice(placed.length))',
+    ),
+  ),
+  random(
+    'settled-before-sent',
+    'the relay settles the outbox before the log has acknowledged',
+    patch(
+      'src/batch/relay.ts',
+      'const outcomes = await producer.append(rows);',
+      'await catalog.settle(rows.map((row) => row.id));\n  const outcomes = await producer.append(rows);',
+    ),
+  ),
+  // publish and read
+  random(
+    'recompute-without-lock',
+    'publish does not lock rollup rows',
+    patch(publish, 'await tx.lockRollups(cells, hours);'),
+  ),
+  random(
+    'recompute-before-lock',
+    'publish recomputes before it has the locks',
+    patch(
+      publish,
+      'await tx.lockRollups(cells, hours);\n  await tx.recomputeRollups(cells, hours);',
+      'await tx.recomputeRollups(cells, hours);\n  await tx.lockRollups(cells, hours);',
+    ),
+  ),
+  script(
+    'rows-locked-in-any-order',
+    'publish locks rollup rows in the order of the log',
+    patch('src/domain/cell.ts', '[...cells].sort(([a], [b]) => (a < b ? -1 : 1)).map', '[...cells].map'),
+  ),
+  random(
+    'winners-by-key',
+    'publish takes every event whose key has a row as a winner',
+    patch(publish, ' && row.lineage === lineage.id && row.position === position'),
+  ),
+  random(
+    'cut-outside-the-transaction',
+    'the cut is raised in a transaction of its own, before the fold',
+    patch(
+      publish,
+      'return ports.batch.transaction((tx) => fold(',
+      'await ports.batch.transaction((tx) => tx.raiseCut(lineage.id, cut));\n  return ports.batch.transaction((tx) => fold(',
+    ),
+  ),
+  random(
+    'conflicts-forgotten',
+    'publish writes no rejects',
+    patch(publish, 'await tx.writeRejects(conflicts(lineage.id, ok, firsts, inserted, held));'),
+  ),
+  random(
+    'reader-counts-the-cut-twice',
+    'the reader adds live cells of the last folded segment',
+    patch(
+      'src/serving/merged.ts',
+      'cell.segment >= (cuts.get(cell.lineage)?.segments ?? 0)',
+      'cell.segment + 1 >= (cuts.get(cell.lineage)?.segments ?? 0)',
+    ),
+  ),
+  random(
+    'reader-ignores-floor',
+    'the reader does not compare floors with its cuts',
+    patch('src/serving/merged.ts', 'if (states !== undefined && isBehind(states, cuts)) continue;'),
+  ),
+];
+
+/**
+ * Second lines of defence: without one of these alone the other rules held in every schedule tried. A record below the
+ * fence whose digest is gone lies in a segment below the floor, which no reader adds; and partials stay as they were first
+ * written, so that publishing again with fewer winners changes nothing. The keys of an
+ * advance are chosen by the `oldest` that its first chunk left, and the mark of that chunk is gone with whatever is lost.
+ */
+export const SPARE = [
+  random('advance-without-oldest', 'advance does not carry the `oldest` that its keys were chosen by', noOldestInAdvance),
+  random(
+    'crop-by-digest-only',
+    'apply does not crop below the fence',
+    patch(store, 'if (r.position < fence.position || knows(b, r.digest)) continue;', 'if (knows(b, r.digest)) continue;'),
+  ),
+  random(
+    'winners-from-returning',
+    'publish takes the rows that its own INSERT returned as winners, and is retried',
+    patch(
+      publish,
+      'return inserted.has(position) || (row !== undefined && row.lineage === lineage.id && row.position === position);',
+      'return inserted.has(position) && row === row;',
+    ),
+  ),
+];

@@ -1,0 +1,212 @@
+/**
+ * Written schedules, for mutants whose failure needs too many coincidences for random ones. The real modules must survive
+ * each of them. They follow those of the protocol's model, with a child lineage where src is stricter than the model.
+ */
+import { encodeEvent } from '../../../src/domain/avro.ts';
+import { keyDigest } from '../../../src/domain/canonical.ts';
+import type { Bucket } from '../../../src/sinks/memory/bucket.ts';
+import type { Fact } from '../oracle.ts';
+import { collecting, lane, type LaneKind, publishing } from '../roles.ts';
+import { type Gate, SimProcess } from '../scheduler.ts';
+import { BUCKETS, EVENT_TYPE, UNIT_MS } from '../sizes.ts';
+import { type Climate, hashOf, type SimLineage, World } from '../world.ts';
+
+const CALM: Climate = {
+  errors: 0,
+  arrives: 0,
+  resend: 0,
+  conflict: 0,
+  garbage: 0,
+  foreign: 0,
+  late: 0,
+  gaps: 0,
+  grain: 1,
+};
+
+type Until = (gate: Gate) => boolean;
+const sleeps: Until = (gate) => gate.kind === 'sleep';
+const at =
+  (label: string, kind?: Gate['kind']): Until =>
+  (gate) =>
+    gate.label.startsWith(label) && (kind === undefined || gate.kind === kind);
+
+/** A world whose every step is written down. */
+class Stage {
+  readonly world = new World(() => 0, CALM);
+
+  constructor() {
+    // Batches of four, no gap, clocks a little behind.
+    this.world.random = () => 0.99;
+  }
+
+  get l0(): SimLineage {
+    return this.world.lineage('l0');
+  }
+  get l1(): SimLineage {
+    return this.world.lineage('l1');
+  }
+
+  fact(tenant: string, key: string, units = this.world.now / UNIT_MS): Fact {
+    const quantity = 7n * 10n ** 12n;
+    return { tenant, key, timestamp: units * UNIT_MS * 1000, quantity, digest: keyDigest(tenant, key) };
+  }
+
+  send(fact: Fact, copies = 1): void {
+    const value = encodeEvent({ ...fact, type: EVENT_TYPE, subject: null, properties: '{}' });
+    this.world.facts.set(hashOf(value), fact);
+    for (let n = 0; n < copies; n += 1) this.world.append(this.world.homeOf(fact.tenant), { key: fact.tenant, value, fact });
+  }
+
+  /** The child's broker has a clock like the others. */
+  split(lineage: SimLineage, middle: number): void {
+    this.world.random = () => 0;
+    this.world.split(lineage, middle);
+    this.world.random = () => 0.99;
+  }
+
+  clock(units: number): void {
+    this.world.now = units * UNIT_MS;
+  }
+
+  async start(name: string, body: (process: SimProcess) => Promise<unknown>): Promise<SimProcess> {
+    const process = new SimProcess(-1, name);
+    await this.world.scheduler.start(process, () => body(process));
+    return process;
+  }
+
+  lane(lineage: SimLineage, kind: LaneKind): Promise<SimProcess> {
+    return this.start(`${kind} ${lineage.id}`, (process) => lane(this.world, process, lineage, kind));
+  }
+
+  publisher(): Promise<SimProcess> {
+    return this.start('publisher', (process) => publishing(this.world, process));
+  }
+
+  /** Gate by gate, until one that is waited for, or until nothing moves. */
+  async run(process: SimProcess, until: Until = () => false): Promise<void> {
+    for (let n = 0; n < 500 && process.state === 'alive'; n += 1) {
+      if (process.parked.some(until)) return;
+      const gate = process.parked.find((g) => g.ready());
+      if (gate === undefined) return;
+      await this.world.scheduler.resume(process, gate, 0);
+    }
+  }
+
+  kill(process: SimProcess): void {
+    this.world.scheduler.kill(process, () => false);
+  }
+
+  /** A lane of its own runs to the log's end and dies. */
+  async through(lineage: SimLineage, kind: LaneKind): Promise<void> {
+    const process = await this.lane(lineage, kind);
+    await this.run(process);
+    this.kill(process);
+  }
+
+  async sealAndPublish(lineage: SimLineage): Promise<void> {
+    await this.through(lineage, 'archiving');
+    await this.run(await this.publisher());
+  }
+
+  async collect(): Promise<void> {
+    await this.run(await this.start('collector', (process) => collecting(this.world, process, 2)));
+  }
+
+  /** Fails bucket 1 over to the newest image that fits. */
+  undo(fits: (image: Bucket) => boolean): void {
+    const found = this.world.replicas[1]?.findLastIndex(fits) ?? -1;
+    if (found >= 0) this.world.failover(1, found);
+  }
+
+  /** A looks X' up before X is published; a failover loses X, B advances past it; then A applies X'. */
+  async failoverAroundLookUp(lineage: SimLineage, x: Fact): Promise<void> {
+    const a = await this.lane(lineage, 'counting');
+    await this.run(a);
+    this.send(x);
+    await this.run(a, at('holders'));
+    await this.sealAndPublish(lineage);
+    const isBefore = (image: Bucket): boolean =>
+      image.fences.get(lineage.id)?.position === lineage.origin && ![...image.digests.values()].some((d) => d.has(x.digest));
+    this.undo(isBefore);
+    const b = await this.lane(lineage, 'counting');
+    await this.run(b, at(`read ${lineage.id}`));
+    await this.run(a, sleeps);
+    await this.run(b);
+  }
+}
+
+/** Ivy lives in l1, ada in l0; both in bucket 1. */
+const SCRIPTS: Readonly<Record<string, (s: Stage) => Promise<void>>> = {
+  'parents-checked-outside': async (s) => {
+    const { world, l1 } = s;
+    s.send(s.fact('ivy', 'x'));
+    s.split(l1, 4);
+    const child = world.homeOf('ivy');
+    s.send(s.fact('ivy', 'x'));
+    await s.through(l1, 'counting');
+    const b = await s.lane(child, 'counting');
+    await s.run(b, at('look 1 l1'));
+    await s.run(b, at('cuts'));
+    // The parents were at END, and looked so again as ancestors.
+    world.wipe(1);
+    await s.run(b);
+    await s.through(l1, 'counting');
+  },
+  'oldest-after-loss-by-age-only': async (s) => {
+    const { l0, l1 } = s;
+    const x = s.fact('ivy', 'x');
+    s.send(x, 3);
+    s.clock(100);
+    s.send(s.fact('ada', 'a'), 3);
+    await s.sealAndPublish(l0);
+    await s.failoverAroundLookUp(l1, x);
+  },
+  'no-newer-epochs-needed': async (s) => {
+    const { world, l0, l1 } = s;
+    s.clock(101);
+    s.send(s.fact('ada', 'a'), 3);
+    for (const units of [106, 107]) {
+      s.clock(units);
+      world.tick();
+    }
+    for (const lineage of [l0, l1]) await s.through(lineage, 'metering');
+    await s.run(await s.publisher());
+    await s.collect();
+    s.split(l1, 4);
+    await s.through(l1, 'metering');
+    await s.run(await s.publisher());
+    // The child's broker is behind by less than an epoch.
+    s.clock(104);
+    const x = s.fact('ivy', 'x');
+    s.send(x, 3);
+    await s.failoverAroundLookUp(world.homeOf('ivy'), x);
+  },
+  'rows-locked-in-any-order': async (s) => {
+    const { l1 } = s;
+    const [one, two] = [s.fact('ivy', 'one'), s.fact('cyd', 'two')];
+    for (const fact of [one, two, two]) s.send(fact);
+    for (const fact of [s.fact('cyd', 'three'), s.fact('ivy', 'four'), one]) s.send(fact);
+    await s.through(l1, 'archiving');
+    const late = await s.publisher();
+    await s.run(late, at('manifest l1'));
+    const ahead = await s.publisher();
+    await s.run(ahead, at('get segments/l1/00000000000000000003'));
+    await s.run(ahead, at('one more row locked'));
+    await s.run(late, (gate) => gate.kind === 'lock');
+    await s.run(ahead);
+    await s.run(late);
+  },
+};
+
+/** Answers what failed. Throws for a name without a script. */
+export async function runScript(name: string, trace?: (line: string) => void): Promise<string | undefined> {
+  const script = SCRIPTS[name];
+  if (script === undefined) throw new Error(`no written schedule ${name}`);
+  const stage = new Stage();
+  stage.world.scheduler.trace = trace;
+  await script(stage);
+  for (let b = 0; b < BUCKETS; b += 1) stage.world.checkBucket(b);
+  return stage.world.failure;
+}
+
+export const SCRIPT_NAMES = Object.keys(SCRIPTS);
