@@ -1,7 +1,20 @@
 import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
-const LAYERS = ['main', 'cli', 'topology', 'sources', 'processors', 'sinks', 'serving', 'batch', 'embedded', 'observe', 'verify', 'runtime'];
+const LAYERS = [
+  'main',
+  'cli',
+  'topology',
+  'sources',
+  'processors',
+  'sinks',
+  'serving',
+  'batch',
+  'embedded',
+  'observe',
+  'verify',
+  'runtime',
+];
 
 /** Imports point one way: each folder names the layers that it may not reach up to. */
 const mayNotImport = (files, layers) => ({
@@ -14,7 +27,8 @@ const mayNotImport = (files, layers) => ({
         patterns: [
           {
             regex: `^(\\.\\./)+(${layers.join('|')})(/|\\.ts$)`,
-            message: 'Imports point one way: main → topology → {sources, processors, sinks, serving, batch} → {contract, domain}; see docs/ARCHITECTURE.md.',
+            message:
+              'Imports point one way: main → topology → {sources, processors, sinks, serving, batch} → {contract, domain}; see docs/ARCHITECTURE.md.',
           },
         ],
       },
@@ -23,11 +37,17 @@ const mayNotImport = (files, layers) => ({
 });
 
 const clockOnly = [
-  { selector: "CallExpression[callee.object.name='Date'][callee.property.name='now']", message: 'Time comes from the Clock.' },
+  {
+    selector: "CallExpression[callee.object.name='Date'][callee.property.name='now']",
+    message: 'Time comes from the Clock.',
+  },
   { selector: "NewExpression[callee.name='Date'][arguments.length=0]", message: 'Time comes from the Clock.' },
   { selector: "CallExpression[callee.name='setTimeout']", message: 'Time comes from the Clock.' },
   { selector: "CallExpression[callee.name='setInterval']", message: 'Time comes from the Clock.' },
-  { selector: "CallExpression[callee.object.name='Math'][callee.property.name='random']", message: 'Randomness is passed in.' },
+  {
+    selector: "CallExpression[callee.object.name='Math'][callee.property.name='random']",
+    message: 'Randomness is passed in.',
+  },
   { selector: "CallExpression[callee.name='parseFloat']", message: 'No float touches a quantity or money.' },
 ];
 
@@ -68,9 +88,18 @@ export default tseslint.config(
   },
   mayNotImport(['src/domain/**/*.ts'], LAYERS),
   mayNotImport(['src/contract.ts', 'src/errors.ts', 'src/clock.ts'], LAYERS),
-  mayNotImport(['src/runtime/**/*.ts'], LAYERS.filter((layer) => layer !== 'runtime')),
-  mayNotImport(['src/sources/**/*.ts', 'src/processors/**/*.ts'], ['main', 'cli', 'topology', 'runtime', 'serving', 'batch', 'verify', 'embedded']),
-  mayNotImport(['src/sinks/**/*.ts'], ['main', 'cli', 'topology', 'runtime', 'serving', 'batch', 'verify', 'embedded', 'sources', 'processors']),
+  mayNotImport(
+    ['src/runtime/**/*.ts'],
+    LAYERS.filter((layer) => layer !== 'runtime'),
+  ),
+  mayNotImport(
+    ['src/sources/**/*.ts', 'src/processors/**/*.ts'],
+    ['main', 'cli', 'topology', 'runtime', 'serving', 'batch', 'verify', 'embedded'],
+  ),
+  mayNotImport(
+    ['src/sinks/**/*.ts'],
+    ['main', 'cli', 'topology', 'runtime', 'serving', 'batch', 'verify', 'embedded', 'sources', 'processors'],
+  ),
   mayNotImport(['src/batch/**/*.ts', 'src/serving/**/*.ts', 'src/embedded/**/*.ts'], ['main', 'cli', 'topology', 'runtime']),
   mayNotImport(['src/verify/**/*.ts'], ['main', 'cli', 'topology', 'runtime', 'serving', 'batch', 'sinks', 'embedded']),
   {
@@ -90,7 +119,27 @@ export default tseslint.config(
     files: ['**/*.mjs', '**/*.js', '**/*.cjs'],
     languageOptions: {
       globals: Object.fromEntries(
-        ['process', 'console', 'Buffer', 'URL', 'URLSearchParams', 'fetch', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance', 'AbortController', 'AbortSignal', 'TextDecoder', 'TextEncoder', 'setImmediate', 'structuredClone', 'queueMicrotask', 'Response'].map((name) => [name, 'readonly']),
+        [
+          'process',
+          'console',
+          'Buffer',
+          'URL',
+          'URLSearchParams',
+          'fetch',
+          'setTimeout',
+          'clearTimeout',
+          'setInterval',
+          'clearInterval',
+          'performance',
+          'AbortController',
+          'AbortSignal',
+          'TextDecoder',
+          'TextEncoder',
+          'setImmediate',
+          'structuredClone',
+          'queueMicrotask',
+          'Response',
+        ].map((name) => [name, 'readonly']),
       ),
     },
   },

@@ -28,7 +28,9 @@ export class Oracle {
     for (const lineage of lineages) {
       for (;;) {
         const from = this.next.get(lineage);
-        const page = await get(`/v1/log/${encodeURIComponent(lineage)}?limit=1000${from === undefined ? '' : `&from=${from}`}`);
+        const page = await get(
+          `/v1/log/${encodeURIComponent(lineage)}?limit=1000${from === undefined ? '' : `&from=${from}`}`,
+        );
         for (const record of page.records) this.#take(lineage, record);
         this.next.set(lineage, page.next);
         if (page.records.length < 1000) break;

@@ -35,7 +35,8 @@ class Show {
   async get(path) {
     const response = await fetch(`${this.child.url}${path}`, { signal: AbortSignal.timeout(10_000) });
     const body = await response.json();
-    if (!response.ok) throw Object.assign(new Error(`${path}: ${response.status} ${body.code} ${body.detail}`), { status: response.status });
+    if (!response.ok)
+      throw Object.assign(new Error(`${path}: ${response.status} ${body.code} ${body.detail}`), { status: response.status });
     return body;
   }
 
@@ -48,9 +49,14 @@ class Show {
       this.inFlight.add(flying);
       try {
         const headers = { 'content-type': 'application/json' };
-        const response = await fetch(`${this.child.url}/v1/events`, { method: 'POST', headers, body: JSON.stringify(batch) });
+        const response = await fetch(`${this.child.url}/v1/events`, {
+          method: 'POST',
+          headers,
+          body: JSON.stringify(batch),
+        });
         if (response.status === 200) return this.note(batch, await response.json());
-        if (response.status !== 503) throw Object.assign(new Error(`POST /v1/events: ${response.status} ${await response.text()}`), { fatal: true });
+        if (response.status !== 503)
+          throw Object.assign(new Error(`POST /v1/events: ${response.status} ${await response.text()}`), { fatal: true });
       } catch (error) {
         if (error.fatal) throw error;
       } finally {
@@ -81,13 +87,17 @@ class Show {
   }
 
   query(tenant, meter) {
-    const [from, to] = [-3, 2].map((days) => new Date(Math.floor(Date.now() / 86_400_000 + days) * 86_400_000).toISOString());
+    const [from, to] = [-3, 2].map((days) =>
+      new Date(Math.floor(Date.now() / 86_400_000 + days) * 86_400_000).toISOString(),
+    );
     return this.get(`/v1/meters/${meter}/query?tenant=${tenant}&from=${from}&to=${to}&window=hour`);
   }
 
   /** Two readers of the log copy at once would take records twice. */
   readOn() {
-    this.reading = this.reading.catch(() => undefined).then(() => this.oracle.readOn((path) => this.get(path), this.lineages));
+    this.reading = this.reading
+      .catch(() => undefined)
+      .then(() => this.oracle.readOn((path) => this.get(path), this.lineages));
     return this.reading;
   }
 
@@ -96,14 +106,20 @@ class Show {
     const { rows, proof } = await this.query(tenant, meter);
     if (!this.oracle.covers(proof)) await this.readOn();
     const expected = this.oracle.truth(tenant, meter, proof);
-    const found = { value: rows.reduce((sum, row) => sum + scaled(row.value), 0n), count: rows.reduce((sum, row) => sum + row.count, 0) };
+    const found = {
+      value: rows.reduce((sum, row) => sum + scaled(row.value), 0n),
+      count: rows.reduce((sum, row) => sum + row.count, 0),
+    };
     this.stats.comparisons += 1;
     if (flowing) this.stats.inFlow += 1;
     if (proof.lineages.some(({ batch, reaches }) => reaches[0].position > batch.position)) this.stats.withSpeed += 1;
-    if (proof.state !== 'exact') this.differ(`${tenant} ${meter}: the state is ${proof.state} (${proof.reason}) although nothing is broken`);
+    if (proof.state !== 'exact')
+      this.differ(`${tenant} ${meter}: the state is ${proof.state} (${proof.reason}) although nothing is broken`);
     if (expected.value !== found.value || expected.count !== found.count) {
       const at = proof.lineages.map(({ reaches }) => reaches[0].position.replace(/^0+(?=.)/, '')).join(', ');
-      this.differ(`${tenant} ${meter}: the answer is ${text(found.value)} (${found.count}), the log says ${text(expected.value)} (${expected.count}), at ${at}`);
+      this.differ(
+        `${tenant} ${meter}: the answer is ${text(found.value)} (${found.count}), the log says ${text(expected.value)} (${expected.count}), at ${at}`,
+      );
     }
     return proof;
   }
@@ -136,7 +152,9 @@ class Show {
     await this.child.kill();
     this.stats.kills += 1;
     if (unpublished > 0) this.stats.killsWithUnpublished += 1;
-    this.say(`kill ${this.stats.kills}: ${unpublished} events acknowledged and not published; in flight: ${flying.join(', ') || 'nothing'}`);
+    this.say(
+      `kill ${this.stats.kills}: ${unpublished} events acknowledged and not published; in flight: ${flying.join(', ') || 'nothing'}`,
+    );
     await this.child.start();
   }
 
@@ -161,14 +179,16 @@ class Show {
 
   /** What was promised must be in the log, where it was promised. */
   checkPromises() {
-    for (const id of this.promised.keys()) if (!this.oracle.positions.has(id)) this.differ(`acknowledged and not in the log: ${id}`);
+    for (const id of this.promised.keys())
+      if (!this.oracle.positions.has(id)) this.differ(`acknowledged and not in the log: ${id}`);
   }
 
   async table() {
     const archive = await recountArchive(this.child.dataDir);
     const batch = new Map((await this.get('/v1/tenants')).tenants.map(({ tenant, events }) => [tenant, events]));
     const unique = new Map();
-    for (const { tenant_id: tenant } of [...this.oracle.counted.values()].flat()) unique.set(tenant, (unique.get(tenant) ?? 0) + 1);
+    for (const { tenant_id: tenant } of [...this.oracle.counted.values()].flat())
+      unique.set(tenant, (unique.get(tenant) ?? 0) + 1);
     const rows = [];
     for (const tenant of TENANTS) {
       let merged = 0;
@@ -177,9 +197,14 @@ class Show {
         const { rows: hours } = await this.query(tenant, meter).catch((error) => this.tolerate(error));
         merged += hours.reduce((sum, row) => sum + row.count, 0);
       }
-      const row = [tenant, ...[this.sent, this.acknowledged, unique, archive, batch].map((of) => of.get(tenant) ?? 0), merged];
+      const row = [
+        tenant,
+        ...[this.sent, this.acknowledged, unique, archive, batch].map((of) => of.get(tenant) ?? 0),
+        merged,
+      ];
       const [, , , events, ...others] = row;
-      if (others.some((count) => count !== events)) this.differ(`${tenant}: unique ${events}, archive ${others[0]}, batch ${others[1]}, merged ${others[2]}`);
+      if (others.some((count) => count !== events))
+        this.differ(`${tenant}: unique ${events}, archive ${others[0]}, batch ${others[1]}, merged ${others[2]}`);
       rows.push(row);
     }
     return rows;

@@ -23,7 +23,10 @@ export function streamOf(random) {
       properties: { region: random.pick(['eu', 'us', 'ap']) },
     };
   };
-  const invalid = () => ({ ...fresh(), ...random.pick([{ quantity: '-1' }, { quantity: 'many' }, { tenant_id: '' }, { event_timestamp: 'yesterday' }]) });
+  const invalid = () => ({
+    ...fresh(),
+    ...random.pick([{ quantity: '-1' }, { quantity: 'many' }, { tenant_id: '' }, { event_timestamp: 'yesterday' }]),
+  });
   const event = () => {
     const roll = random.next();
     if (roll < 0.06 && sent.length > 0) return random.pick(sent.slice(-3000));

@@ -24,7 +24,7 @@ async function applied(pool: Pool): Promise<string[]> {
   );
 }
 
-/** Throws DATA_DIR_NEWER where the database was written by a later version. */
+/** Throws DATA_DIR_NEWER where the database was written by a later version, naming what it has; DATABASE_UNAVAILABLE. */
 export async function migrate(pool: Pool): Promise<void> {
   const [mine, there] = [known(), await applied(pool)];
   const newer = there.filter((name) => !mine.includes(name));
@@ -41,24 +41,31 @@ export async function migrate(pool: Pool): Promise<void> {
   await apply(pool);
 }
 
+const silent = (): void => undefined;
+const OPTIONS = {
+  dir: DIRECTORY,
+  direction: 'up',
+  migrationsTable: TABLE,
+  advisoryLockMode: 'wait',
+  singleTransaction: true,
+  logger: { debug: silent, info: silent, warn: silent, error: silent },
+} as const;
+
 async function apply(pool: Pool): Promise<void> {
   // Loaded only when there is something to do: it costs a tenth of a second.
   const { runner } = await import('node-pg-migrate');
-  const dbClient = await pool.connect();
+  const what = 'bring the database to the layout of this version';
+  const dbClient = await pool.connect().catch((error: unknown) => {
+    throw asFailure(error, what);
+  });
   try {
-    const silent = (): void => undefined;
-    const logger = { debug: silent, info: silent, warn: silent, error: silent };
-    const options = {
-      dir: DIRECTORY,
-      direction: 'up',
-      migrationsTable: TABLE,
-      advisoryLockMode: 'wait',
-      singleTransaction: true,
-    } as const;
-    await runner({ ...options, dbClient, logger });
+    // Waiting for another process that migrates, and a migration itself, may take longer than a statement should.
+    await dbClient.query('SET statement_timeout = 0');
+    await runner({ ...OPTIONS, dbClient });
   } catch (error) {
-    throw asFailure(error, 'bring the database to the layout of this version');
+    throw asFailure(error, what);
   } finally {
-    dbClient.release();
+    // Not back into the pool: its settings are not those of the others.
+    dbClient.release(true);
   }
 }

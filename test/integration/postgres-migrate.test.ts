@@ -1,0 +1,104 @@
+import type pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { migrate } from '../../src/sinks/postgres/migrate.ts';
+import { inTransaction, openPool, run } from '../../src/sinks/postgres/pool.ts';
+import type { Connection } from '../support/postgres-server.ts';
+import { describeEachDatabase } from '../support/services.ts';
+
+describeEachDatabase('migrations and the pool', (database) => {
+  let connection: Connection;
+  let pool: pg.Pool;
+  beforeAll(async () => {
+    connection = await database.empty();
+    pool = openPool(connection, { max: 4 });
+  });
+  afterAll(() => pool.end());
+
+  const names = async (): Promise<string[]> =>
+    (await run<{ name: string }>(pool, 'read', 'SELECT name FROM layout ORDER BY name')).map(({ name }) => name);
+
+  test('the first start makes every table, a second one changes nothing', async () => {
+    await migrate(pool);
+    const first = await names();
+    expect(first).toContain('0001_log');
+    await migrate(pool);
+    expect(await names()).toEqual(first);
+  });
+
+  test.runIf(database.kind === 'postgres')('many processes may start at once', async () => {
+    const to = await database.empty();
+    const pools = Array.from({ length: 5 }, () => openPool(to, { max: 1 }));
+    await Promise.all(pools.map((one) => migrate(one)));
+    const [row] = await run<{ n: number; d: number }>(
+      pools[0]!,
+      'count',
+      'SELECT count(*)::int n, count(DISTINCT name)::int d FROM layout',
+    );
+    expect(row?.n).toBe(row?.d);
+    await Promise.all(pools.map((one) => one.end()));
+  });
+
+  test('a layout that is newer than the code is refused by its name', async () => {
+    await migrate(pool);
+    await pool.query(`INSERT INTO layout (name, run_on) VALUES ('0999_later', now())`);
+    await expect(migrate(pool)).rejects.toMatchObject({
+      code: 'DATA_DIR_NEWER',
+      message: expect.stringContaining('0999_later'),
+    });
+    await pool.query(`DELETE FROM layout WHERE name = '0999_later'`);
+  });
+
+  test('bigint is a number up to 2^53 and an error beyond, numeric and times are text in UTC', async () => {
+    const text = `SELECT 9007199254740991::bigint AS safe, 1.10::numeric AS exact, '2026-03-29 03:30:00.123456+02'::timestamptz AS at`;
+    expect(await run(pool, 'select', text)).toEqual([
+      { safe: 9007199254740991, exact: '1.10', at: '2026-03-29 01:30:00.123456+00' },
+    ]);
+    await expect(run(pool, 'select', 'SELECT 9007199254740993::bigint AS n')).rejects.toThrow('beyond 2^53');
+    expect(await run(pool, 'select', 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
+  });
+
+  test('a session is READ COMMITTED and waits for the disk, whatever the server says', async () => {
+    const text = `SELECT current_setting('default_transaction_isolation') AS isolation, current_setting('synchronous_commit') AS sync`;
+    expect(await run(pool, 'select', text)).toEqual([{ isolation: 'read committed', sync: 'on' }]);
+  });
+
+  test('a transaction commits what its work did, or nothing of it', async () => {
+    await pool.query('CREATE TABLE IF NOT EXISTS probe (n int)');
+    expect(
+      await inTransaction(pool, 'probe', async (client) => (await client.query('INSERT INTO probe VALUES (1)')).rowCount),
+    ).toBe(1);
+    const failed = inTransaction(pool, 'probe', async (client) => {
+      await client.query('INSERT INTO probe VALUES (2)');
+      throw new Error('no');
+    });
+    await expect(failed).rejects.toThrow('no');
+    const swallowed = inTransaction(pool, 'probe', async (client) => {
+      await client.query('INSERT INTO probe VALUES (3)');
+      await client.query('SELECT 1 / 0').catch(() => undefined);
+    });
+    await expect(swallowed).rejects.toThrow('rolled back');
+    expect(await run(pool, 'select', 'SELECT n FROM probe')).toEqual([{ n: 1 }]);
+    await pool.query('DROP TABLE probe');
+  });
+
+  test.runIf(database.kind === 'postgres')(
+    'connections that are killed are a passing failure, and the pool replaces them',
+    async () => {
+      const killed = inTransaction(pool, 'probe', (client) => client.query('SELECT pg_terminate_backend(pg_backend_pid())'));
+      await expect(killed).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE', kind: 'transient' });
+      const other = openPool(connection, { max: 1 });
+      await pool.query('SELECT 1');
+      await other.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()`,
+      );
+      await other.end();
+      const deadline = performance.now() + 5000;
+      for (;;) {
+        const answer = await run(pool, 'select', 'SELECT 1 AS one').catch((error: unknown) => error);
+        if (Array.isArray(answer)) break;
+        expect(answer).toMatchObject({ code: 'DATABASE_UNAVAILABLE' });
+        expect(performance.now()).toBeLessThan(deadline);
+      }
+    },
+  );
+});
