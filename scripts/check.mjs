@@ -73,7 +73,16 @@ suites('unit and integration suites, with coverage of domain and runtime', [
 ]);
 suites('process suites: kills of the real program', ['test/process']);
 if (!quick) {
-  suites('simulation, 5,000 schedules, and mutants', ['test/simulation'], { MF_SIMULATION_SCHEDULES: '5000' });
+  suites(
+    'simulation: 5,000 schedules, which by themselves cover publish, merge and the memory store',
+    [
+      ...['test/simulation', '--coverage', '--coverage.include=src/batch/publish.ts'],
+      ...['--coverage.include=src/serving/merged.ts', '--coverage.include=src/sinks/memory/*.ts'],
+      ...['--coverage.thresholds.lines=90', '--coverage.thresholds.branches=90', '--coverage.reporter=text'],
+    ],
+    { SIMULATION_SCHEDULES: '5000' },
+  );
+  step('mutants: each rule of the protocol, broken, must be noticed', node, ['scripts/mutants.mjs']);
   step('demo', node, ['scripts/demo/main.mjs']);
   step('demo with a planted fault must fail', 'bash', [
     '-c',

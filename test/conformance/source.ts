@@ -100,7 +100,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
         await log.append(Array.from({ length: count }, (_, n) => outgoing(routingKey, `${routingKey} ${from + n}`))),
       );
 
-    test('SRC-1 lineages have ids of their own, come after their parents, and are the same to everyone', async () => {
+    test('SRC-1: lineages have ids of their own, come after their parents, and are the same to everyone', async () => {
       const lineages = await log.lineages();
       expect(lineages.length).toBeGreaterThan(1);
       const seen = new Map<string, number>();
@@ -114,7 +114,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect(others.map(({ id }) => id)).toEqual(lineages.map(({ id }) => id));
     });
 
-    test('SRC-2 a routing key has one home, and its records are there and nowhere else', async () => {
+    test('SRC-2: a routing key has one home, and its records are there and nowhere else', async () => {
       const keys = Array.from({ length: 60 }, (_, n) => `tenant-${n}#${n % 7}`);
       const written = demandWritten(await log.append(keys.map((key) => outgoing(key, key))));
       for (const [n, key] of keys.entries()) expect(written[n]?.lineage).toBe((await lineageOf(key)).id);
@@ -125,7 +125,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect(new Set(written.map(({ lineage }) => lineage)).size).toBeGreaterThan(1);
     });
 
-    test('SRC-3 a reader from the origin gets every record once, in order, and each batch starts where the last one ended', async () => {
+    test('SRC-3: a reader from the origin gets every record once, in order, and each batch starts where the last one ended', async () => {
       const { id, origin } = await lineageOf('acme');
       for (let n = 0; n < 30; n += 10) await write(10, 'acme', n);
       const batches = await read(log, id, origin, 30);
@@ -138,7 +138,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect(recordsOf(batches).map(textOf)).toEqual(Array.from({ length: 30 }, (_, n) => `acme ${n}`));
     });
 
-    test('SRC-4 the order of positions as strings is the order of the log; `after` lies behind a record and not behind the next', async () => {
+    test('SRC-4: the order of positions as strings is the order of the log; `after` lies behind a record and not behind the next', async () => {
       const { id, origin } = await lineageOf('acme');
       await write(25);
       const batches = await read(log, id, origin, 25);
@@ -152,7 +152,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect(positions[0]! >= origin).toBe(true);
     });
 
-    test('SRC-5 a replay from any position gives the same records, whoever reads', async () => {
+    test('SRC-5: a replay from any position gives the same records, whoever reads', async () => {
       const { id, origin } = await lineageOf('acme');
       await write(12);
       const records = recordsOf(await read(log, id, origin, 12));
@@ -162,7 +162,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       }
     });
 
-    test('SRC-6 a reader at the end waits, and gets what this process appends', async () => {
+    test('SRC-6: a reader at the end waits, and gets what this process appends', async () => {
       const { id, origin } = await lineageOf('acme');
       await using reader = log.open(id, origin);
       const next = reader.next(never);
@@ -171,7 +171,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect((await next)?.records.map(textOf)).toEqual(['acme 0']);
     });
 
-    test('SRC-7 a reader at the end waits, and gets what another process appends', async () => {
+    test('SRC-7: a reader at the end waits, and gets what another process appends', async () => {
       const { id, origin } = await lineageOf('acme');
       const other = await fixture.again();
       await using reader = log.open(id, origin);
@@ -181,7 +181,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect((await next)?.records.map(textOf)).toEqual(['from afar']);
     });
 
-    test('SRC-8 `stop` ends a wait with undefined, and a reader that was stopped goes on where it was', async () => {
+    test('SRC-8: `stop` ends a wait with undefined, and a reader that was stopped goes on where it was', async () => {
       const { id, origin } = await lineageOf('acme');
       await using reader = log.open(id, origin);
       const stop = new AbortController();
@@ -194,7 +194,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect((await reader.next(never))?.from).toBe(origin);
     });
 
-    test("SRC-9 arrival is the broker's time in whole milliseconds", async () => {
+    test("SRC-9: arrival is the broker's time in whole milliseconds", async () => {
       const { id, origin } = await lineageOf('acme');
       const before = Date.now();
       await write(5);
@@ -207,7 +207,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       }
     });
 
-    test('SRC-10 a control record is told from an event by the log, not by its bytes', async () => {
+    test('SRC-10: a control record is told from an event by the log, not by its bytes', async () => {
       const { id, origin } = await lineageOf('acme');
       demandWritten(await log.append([outgoing('acme', '{"type":"tick"}')]));
       await log.control({ type: 'tick' });
@@ -216,7 +216,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect(records.map(({ control }) => control)).toEqual([undefined, { type: 'tick' }, { type: 'format', format: 7 }]);
     });
 
-    test('SRC-11 `bounds` names the first record that is kept and the position that the next one gets', async () => {
+    test('SRC-11: `bounds` names the first record that is kept and the position that the next one gets', async () => {
       const { id, origin } = await lineageOf('acme');
       expect(await log.bounds(id)).toEqual({ first: origin, end: origin });
       await write(4);
@@ -227,7 +227,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect((await read(log, id, origin, 5)).at(-1)?.next).toBe((await log.bounds(id)).end);
     });
 
-    test('SRC-12 `trim` forgets what lies before a position and nothing else; again, it changes nothing', async () => {
+    test('SRC-12: `trim` forgets what lies before a position and nothing else; again, it changes nothing', async () => {
       const { id } = await lineageOf('acme');
       const written = await write(20);
       const cut = written[12]!.position;
@@ -243,7 +243,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect(next!.position > written[19]!.position).toBe(true);
     });
 
-    test('SRC-13 a trim of all that is there leaves the end where it was', async () => {
+    test('SRC-13: a trim of all that is there leaves the end where it was', async () => {
       const { id } = await lineageOf('acme');
       await write(3);
       const { end } = await log.bounds(id);
@@ -253,7 +253,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect(recordsOf(await read(log, id, end, 1)).map(textOf)).toEqual(['acme 3']);
     });
 
-    test('SRC-14 a reader that stands before what is trimmed stops with LOG_TRIMMED, never at a gap', async () => {
+    test('SRC-14: a reader that stands before what is trimmed stops with LOG_TRIMMED, never at a gap', async () => {
       const { id, origin } = await lineageOf('acme');
       const written = await write(10);
       await using early = log.open(id, origin);
@@ -264,7 +264,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       await expect(log.open(id, origin).next(never)).rejects.toMatchObject({ code: 'LOG_TRIMMED' });
     });
 
-    test('SRC-15 a position or lineage that the log never had stops a reader with LOG_REPLACED', async () => {
+    test('SRC-15: a position or lineage that the log never had stops a reader with LOG_REPLACED', async () => {
       const { id } = await lineageOf('acme');
       await write(2);
       const { end } = await log.bounds(id);
@@ -272,7 +272,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       await expect(log.open(`${id}x`, end).next(never)).rejects.toMatchObject({ code: 'LOG_REPLACED' });
     });
 
-    test('SRC-16 batches are bounded in records and bytes', async () => {
+    test('SRC-16: batches are bounded in records and bytes', async () => {
       const { id, origin } = await lineageOf('acme');
       const { records, bytes: most } = fixture.batch;
       const count = Math.min(records * 2 + 1, 5000);
@@ -288,7 +288,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       }
     });
 
-    test('SRC-17 a closed lineage is read to its close, and its end is END', async (context) => {
+    test('SRC-17: a closed lineage is read to its close, and its end is END', async (context) => {
       if (fixture.end === undefined) return context.skip();
       const { id, origin } = await lineageOf('acme');
       await write(3);
@@ -302,7 +302,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect((await read(log, id, END, 1)).at(-1)).toMatchObject({ from: END, next: END, records: [] });
     });
 
-    test('SRC-18 while the log is away a reader throws LOG_UNAVAILABLE, and then goes on where it was', async (context) => {
+    test('SRC-18: while the log is away a reader throws LOG_UNAVAILABLE, and then goes on where it was', async (context) => {
       if (fixture.outage === undefined) return context.skip();
       const { id, origin } = await lineageOf('acme');
       await write(3);
@@ -317,7 +317,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect(batch?.records.map(textOf)).toEqual(['acme 3', 'acme 4']);
     });
 
-    test('SRC-19 reading while others append finds no gap, nothing twice, and everything that was acknowledged', async () => {
+    test('SRC-19: reading while others append finds no gap, nothing twice, and everything that was acknowledged', async () => {
       const { id, origin } = await lineageOf('acme');
       const writers = [log, await fixture.again(), await fixture.again()];
       const total = writers.length * 40 * 5;
@@ -343,7 +343,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect(found.size).toBe(total);
     });
 
-    test('PRD-1 there is one outcome a record, in order, and it says where the record is', async () => {
+    test('PRD-1: there is one outcome a record, in order, and it says where the record is', async () => {
       const records = Array.from({ length: 100 }, (_, n) => outgoing(`tenant-${n % 9}`, `event ${n}`));
       const written = demandWritten(await log.append(records));
       expect(written).toHaveLength(100);
@@ -358,7 +358,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect(await log.append([])).toEqual([]);
     });
 
-    test('PRD-2 order holds within a key, also for appends that did not wait for each other', async () => {
+    test('PRD-2: order holds within a key, also for appends that did not wait for each other', async () => {
       const { id, origin } = await lineageOf('acme');
       const appends = Array.from({ length: 200 }, (_, n) =>
         log.append([outgoing('acme', `acme ${n}`), outgoing(`other-${n}`, 'x')]),
@@ -375,7 +375,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect(own).toEqual(Array.from({ length: 200 }, (_, n) => `acme ${n}`));
     });
 
-    test('PRD-3 what is acknowledged is in the log for everyone, at once', async () => {
+    test('PRD-3: what is acknowledged is in the log for everyone, at once', async () => {
       const other = await fixture.again();
       for (let n = 0; n < 20; n += 1) {
         const [written] = await write(1, `tenant-${n}`);
@@ -386,7 +386,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       }
     });
 
-    test('PRD-4 keys and values come back as they were, byte by byte', async () => {
+    test('PRD-4: keys and values come back as they were, byte by byte', async () => {
       const { id, origin } = await lineageOf('schlüssel 🗝 "\\');
       const values = [
         new Uint8Array(0),
@@ -402,7 +402,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       records.forEach(({ value }, n) => expect(Buffer.compare(value, values[n]!)).toBe(0));
     });
 
-    test('PRD-5 a record that cannot be written fails alone', async () => {
+    test('PRD-5: a record that cannot be written fails alone', async () => {
       const outcomes = await log.append([
         outgoing('acme', 'a'),
         outgoing('ac\0me', 'b'),
@@ -414,7 +414,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect(recordsOf(await read(log, id, origin, 2)).map(textOf)).toEqual(['a', 'c']);
     });
 
-    test('PRD-6 while the log is away every outcome is LOG_UNAVAILABLE and nothing is thrown; sent again later, it is there', async (context) => {
+    test('PRD-6: while the log is away every outcome is LOG_UNAVAILABLE and nothing is thrown; sent again later, it is there', async (context) => {
       if (fixture.outage === undefined) return context.skip();
       await write(1);
       const restore = await fixture.outage();
@@ -426,7 +426,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect(textOf(recordsOf(await read(log, written!.lineage, written!.position, 1))[0]!)).toBe('again');
     });
 
-    test('PRD-7 a control record is written into every open lineage', async () => {
+    test('PRD-7: a control record is written into every open lineage', async () => {
       await log.control({ type: 'format', format: 3 });
       for (const { id, origin } of await log.lineages()) {
         expect(recordsOf(await read(log, id, origin, 1))[0]).toMatchObject({ control: { type: 'format', format: 3 } });
@@ -440,7 +440,7 @@ export function sourceConformance(name: string, makeFixture: () => Promise<LogFi
       expect(recordsOf(await read(log, closed!.id, closed!.origin, 3))).toHaveLength(1);
     });
 
-    test('PRD-8 many appends at once are each acknowledged with a place of their own', async () => {
+    test('PRD-8: many appends at once are each acknowledged with a place of their own', async () => {
       const outcomes = await Promise.all(
         Array.from({ length: 300 }, (_, n) =>
           log.append([outgoing(`t${n % 5}`, `${n} a`), outgoing(`t${(n + 1) % 5}`, `${n} b`)]),

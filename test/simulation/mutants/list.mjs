@@ -116,7 +116,7 @@ export const MUTANTS = [
   random(
     'no-keys-in-advance',
     'advance loads no keys',
-    patch(advance, 'if (!(await loadKeys(ports, lineage.id, cut, behind, mint))) return undefined;'),
+    patch(advance, 'if (!(await loadKeys(ports, lineage, cut, behind, mint))) return undefined;'),
   ),
   random(
     'unchained-advance',
