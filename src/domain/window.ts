@@ -19,6 +19,8 @@ export interface WindowRequest {
 }
 
 export function isZone(name: string): boolean {
+  // Temporal also takes bare offsets, and times for the offset or the zone that they carry.
+  if (!/^[A-Za-z]/.test(name)) return false;
   try {
     return Temporal.ZonedDateTime.from({ timeZone: name, year: 2000, month: 1, day: 1 }).timeZoneId !== '';
   } catch (error) {
