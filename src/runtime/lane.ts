@@ -1,12 +1,12 @@
 /** Keeps one lineage going: term after term, waiting out what is transient, stopping loudly at what is not. */
 import type { Clock } from '../clock.ts';
-import type { Facts, Lineage } from '../contract.ts';
+import type { Facts, Lineage, Position } from '../contract.ts';
 import { kindOf } from '../errors.ts';
 import { backoff } from './backoff.ts';
 import { earliestRow } from './resume.ts';
 import { runTerm, type TermEnd, type TermPorts } from './term.ts';
 
-export interface LanePorts extends TermPorts {
+export interface LanePorts extends Omit<TermPorts, 'taken'> {
   readonly clock: Clock;
   readonly facts: Facts;
   /** In [0, 1): jitter. */
@@ -14,7 +14,7 @@ export interface LanePorts extends TermPorts {
 }
 
 /** Opens every sink, then runs a term. `wait`: a sink is not ready, or wants another try. */
-async function oneTerm(ports: LanePorts, lineage: Lineage, stop: AbortSignal): Promise<TermEnd | 'wait'> {
+async function oneTerm(ports: TermPorts, lineage: Lineage, stop: AbortSignal): Promise<TermEnd | 'wait'> {
   const opened = [];
   for (const sink of ports.sinks) {
     const open = await sink.open(lineage);
@@ -28,10 +28,17 @@ async function oneTerm(ports: LanePorts, lineage: Lineage, stop: AbortSignal): P
 export async function runLane(ports: LanePorts, lineage: Lineage, stop: AbortSignal): Promise<'ended' | 'stopped'> {
   const { clock, facts, random } = ports;
   const what = `lineage ${lineage.id}`;
-  for (let failures = 0; ;) {
+  let [failures, reached, isWaiting] = [0, '', false];
+  // A replay proves nothing until it is past the place of the failure: a seal can fail behind batches that are taken again.
+  const taken = (before: Position): void => {
+    if (before <= reached) return;
+    if (isWaiting) facts.recovered(what);
+    [failures, reached, isWaiting] = [0, before, false];
+  };
+  for (;;) {
     if (stop.aborted) return 'stopped';
     try {
-      const end = await oneTerm(ports, lineage, stop);
+      const end = await oneTerm({ ...ports, taken }, lineage, stop);
       if (end === 'ended' || end === 'stopped') return end;
       // Refused: another worker, or a loss that the next `open` heals. A short wait keeps two of them from spinning.
       failures = end === 'wait' ? failures + 1 : 1;
@@ -41,6 +48,7 @@ export async function runLane(ports: LanePorts, lineage: Lineage, stop: AbortSig
         throw error;
       }
       failures += 1;
+      isWaiting = true;
       facts.waiting(what, error);
     }
     await clock.sleep(backoff(failures, random), stop);

@@ -18,16 +18,14 @@ export async function supervise(ports: SupervisorPorts, stop: AbortSignal): Prom
   const over = AbortSignal.any([stop, failed.signal]);
   const lanes = new Map<string, Promise<unknown>>();
   let error: Error | undefined;
+  const fail = (cause: unknown): void => {
+    error ??= asError(cause);
+    failed.abort();
+  };
   const start = (lineage: Lineage): void => {
     const { source, process } = topology;
     const running = runLane({ ...lane, clock, source, process, sinks: topology.sinks() }, lineage, over);
-    lanes.set(
-      lineage.id,
-      running.catch((cause: unknown) => {
-        error ??= asError(cause);
-        failed.abort();
-      }),
-    );
+    lanes.set(lineage.id, running.catch(fail));
   };
   const discovery: Role = {
     name: 'discovery',
@@ -36,7 +34,7 @@ export async function supervise(ports: SupervisorPorts, stop: AbortSignal): Prom
       for (const lineage of await topology.source.lineages()) if (!lanes.has(lineage.id)) start(lineage);
     },
   };
-  await runRole({ clock, facts: lane.facts, random: lane.random }, discovery, over);
+  await runRole({ clock, facts: lane.facts, random: lane.random }, discovery, over).catch(fail);
   await Promise.all(lanes.values());
   if (error !== undefined) throw error;
 }

@@ -2,7 +2,7 @@
  * One term of a lineage: all sinks are open, the log is read from one row, every batch goes to every sink in order. A term
  * ends when the source ends, when asked to stop, or when a sink wants to be opened anew.
  */
-import type { Batch, Judged, Lineage, Placed, PlacedBatch, Sink, Source } from '../contract.ts';
+import type { Batch, Judged, Lineage, Placed, PlacedBatch, Position, Sink, Source } from '../contract.ts';
 import type { Contribution } from '../domain/cell.ts';
 import { type ArchiveFormats, type Closed, type Head, SegmentCounter } from '../domain/segment.ts';
 import { asError } from '../errors.ts';
@@ -19,6 +19,8 @@ export interface TermPorts {
   readonly process: (batch: Batch, lineage: Lineage) => readonly Metered[];
   /** Records read and not yet settled by every sink. */
   readonly maxUnsettled: number;
+  /** Every sink has taken what lies before this position. */
+  readonly taken?: (before: Position) => void;
 }
 
 export type TermEnd = 'ended' | 'stopped' | 'reopen';
@@ -97,6 +99,7 @@ export async function runTerm(ports: TermPorts, lineage: Lineage, row: Head, sto
       unsettled.add(batch.records.length);
       deliveries.push(place(batch, ports.process(batch, lineage), counter), () => {
         unsettled.settle(batch.records.length);
+        if (!deliveries.failed.aborted) ports.taken?.(batch.next);
       });
     }
   } catch (error) {
