@@ -27,7 +27,7 @@ export interface Product {
   readonly stores: Stores;
   /** Rejects when a role fails for good; the product is then to be closed. */
   readonly failed: Promise<never>;
-  /** Resolves once answers include what was live before the last stop. */
+  /** Resolves once answers are served: every lineage has a fence in every bucket. Each answer's proof says how far it reaches. */
   ready(): Promise<void>;
   /** Takes no more, finishes what is under way within the deadline, closes everything. */
   close(): Promise<void>;
