@@ -1,6 +1,6 @@
 /** The meters file: YAML in, a meter set or every fault at once out. */
-import { isMap, isSeq, LineCounter, parseDocument } from 'yaml';
-import { MeterError } from '../errors.ts';
+import { type Document, isMap, isSeq, LineCounter, parseDocument, type YAMLMap } from 'yaml';
+import { asError, MeterError } from '../errors.ts';
 import type { Aggregation } from './cell.ts';
 import { type Meter, meterSetOf, type MeterSet } from './meter.ts';
 
@@ -93,6 +93,18 @@ function readMeter(raw: Raw, faults: Faults): Meter {
   };
 }
 
+/** With aliases followed (`toJSON` would take `*name` for a map of its own); an Error where one leads nowhere, or in a circle. */
+function fieldsOf(node: YAMLMap, document: Document): Raw | Error {
+  try {
+    const fields = node.toJS(document) as Raw;
+    // Throws for a circle.
+    JSON.stringify(fields);
+    return fields;
+  } catch (error) {
+    return asError(error);
+  }
+}
+
 /** Throws BAD_METERS, whose message lists every fault with its line. */
 export function parseMeters(text: string): MeterSet {
   const lines = new LineCounter();
@@ -105,7 +117,11 @@ export function parseMeters(text: string): MeterSet {
     const range = isMap(node) ? node.range : undefined;
     const where = `line ${String(lines.linePos(range?.[0] ?? 0).line)}`;
     if (!isMap(node)) list.push('meters: every entry must be a map of fields');
-    else meters.push(readMeter(node.toJSON() as Raw, new Faults(where, list)));
+    else {
+      const raw = fieldsOf(node, document);
+      if (raw instanceof Error) list.push(`${where}: ${raw.message}`);
+      else meters.push(readMeter(raw, new Faults(where, list)));
+    }
   }
   const keys = meters.map((meter) => meter.key);
   for (const key of new Set(keys.filter((k, n) => keys.indexOf(k) !== n)))
