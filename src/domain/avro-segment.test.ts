@@ -125,7 +125,7 @@ describe('a segment', () => {
     const many = Array.from({ length: 1001 }, (_, n) => recordAt(n));
     expect([0, 1, 500, 501, 1000, 1001].map((n) => blocks(many.slice(0, n)))).toEqual([0, 1, 1, 2, 2, 3]);
     const big = recordAt(0, Buffer.alloc(1024 * 1024));
-    expect(blocks([big, big, recordAt(1)])).toBe(3);
+    expect(blocks([big, big, recordAt(1), recordAt(2)])).toBe(3);
     expect(decodeSegment(encodeSegment([big, ...many], HEADER))).toHaveLength(1002);
   });
 

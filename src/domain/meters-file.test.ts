@@ -102,6 +102,10 @@ describe('parseMeters', () => {
     expect(oneFault(`key: ${'k'.repeat(129)}, event_type: t, aggregation: sum`)).toContain('line 3: key is');
   });
 
+  test('takes five names to group by', () => {
+    expect(oneFault(sum('group_by: [a, b, c, d, e]'))).toBe('');
+  });
+
   test('lists every fault at once, each with its line', () => {
     const text = `meters:
   - key: a

@@ -43,6 +43,8 @@ export interface SegmentRow {
   /** Arrival of the first and last `ok` event, ms. */
   readonly firstOk: number | null;
   readonly lastOk: number | null;
+  /** The newest `event_timestamp` of an `ok` event, microseconds. Null also in rows of before it was kept. */
+  readonly newest: number | null;
 }
 
 export interface Closed {

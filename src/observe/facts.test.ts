@@ -24,6 +24,7 @@ const row = {
   ok: 9,
   firstOk: 0,
   lastOk: 1,
+  newest: 1,
 };
 
 describe('facts', () => {

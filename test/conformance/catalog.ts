@@ -23,6 +23,7 @@ const row = (head: Head, over: Partial<SegmentRow> = {}): SegmentRow => ({
   ok: 9,
   firstOk: head.arrival + 1,
   lastOk: head.arrival + 90,
+  newest: 1_790_000_000_000_000,
   ...over,
 });
 const behind = (r: SegmentRow): Head => ({

@@ -90,14 +90,23 @@ export class ArchiveSink implements Sink {
 
 const isReject = (r: Placed): boolean => r.verdict !== 'ok' && r.verdict !== 'MISROUTED';
 
-const rowOf = ({ row, end, next }: Closed): Omit<SegmentRow, 'object' | 'records' | 'ok' | 'firstOk' | 'lastOk'> => {
+type Counts = 'records' | 'ok' | 'firstOk' | 'lastOk' | 'newest';
+
+const rowOf = ({ row, end, next }: Closed): Omit<SegmentRow, 'object' | Counts> => {
   const { lineage, segment, start, format, arrival } = row;
   return { lineage, segment, start, end, format, arrival, endArrival: next.arrival };
 };
 
-function countsOf(placed: readonly Placed[]): Pick<SegmentRow, 'records' | 'ok' | 'firstOk' | 'lastOk'> {
+function countsOf(placed: readonly Placed[]): Pick<SegmentRow, Counts> {
   const ok = placed.filter((r) => r.verdict === 'ok');
-  return { records: placed.length, ok: ok.length, firstOk: ok[0]?.arrival ?? null, lastOk: ok.at(-1)?.arrival ?? null };
+  const newest = ok.reduce((most, { event }) => Math.max(most, event?.timestamp ?? 0), -1);
+  return {
+    records: placed.length,
+    ok: ok.length,
+    firstOk: ok[0]?.arrival ?? null,
+    lastOk: ok.at(-1)?.arrival ?? null,
+    newest: newest < 0 ? null : newest,
+  };
 }
 
 const archiveRecord = ({ record, event, verdict, arrival }: Placed): ArchiveRecord => ({

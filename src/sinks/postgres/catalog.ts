@@ -27,6 +27,7 @@ interface ManifestRow {
   readonly ok: number;
   readonly first_ok: number | null;
   readonly last_ok: number | null;
+  readonly newest: number | null;
   readonly [column: string]: unknown;
 }
 
@@ -43,6 +44,7 @@ const segmentRow = (r: ManifestRow): SegmentRow => ({
   ok: r.ok,
   firstOk: r.first_ok,
   lastOk: r.last_ok,
+  newest: r.newest,
 });
 
 /**
@@ -56,8 +58,8 @@ const SEAL = `
     RETURNING lineage
   ), row AS (
     INSERT INTO manifest (lineage, segment, start, "end", format, arrival, end_arrival,
-      object_key, object_sha256, object_bytes, records, ok, first_ok, last_ok)
-    SELECT $1, $2, $3, $8, $9, $10, $7, $11, $12, $13, $14, $15, $16, $17 FROM head
+      object_key, object_sha256, object_bytes, records, ok, first_ok, last_ok, newest)
+    SELECT $1, $2, $3, $8, $9, $10, $7, $11, $12, $13, $14, $15, $16, $17, $30 FROM head
   ), rejected AS (
     INSERT INTO rejects (lineage, position, code, field, reason, arrival, key, tenant_id, event_type, value)
     SELECT r.* FROM head, unnest($18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::bigint[],
@@ -88,6 +90,7 @@ function sealValues(row: SegmentRow, next: Head, rejects: readonly Reject[], mis
     ...rejectColumns(rejects),
     misrouted.map((record) => record.routingKey),
     misrouted.map((record) => record.value),
+    row.newest,
   ];
 }
 

@@ -32,6 +32,8 @@ export async function* publishedKeys(
   for await (const row of manifestRows(ports.catalog, lineage)) {
     if (row.segment >= cut.segments) return;
     if (row.lastOk === null || epochOf(row.lastOk, epochMs) < oldest) continue;
+    // History that was just imported arrived now, and is old all the same: every copy of it is looked up.
+    if (row.newest !== null && row.newest < lookUpBefore(oldest, epochMs)) continue;
     const page: KnownKey[] = [];
     for (const { event, verdict, arrival } of await readSegment(ports.archive, row)) {
       const epoch = epochOf(arrival, epochMs);
