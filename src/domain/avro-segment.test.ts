@@ -149,7 +149,7 @@ describe('a segment', () => {
   });
 
   test('with any bit of its header changed is refused, or read as before', () => {
-    for (let bit = 0; bit < HEADER_BYTES * 8; bit += 7) {
+    for (let bit = 0; bit < HEADER_BYTES * 8; bit += 13) {
       const bytes = Buffer.from(SMALL);
       bytes[bit >> 3]! ^= 1 << (bit & 7);
       if (refusal(bytes) === 'none') expect(decodeSegment(bytes)).toEqual(RECORDS);

@@ -149,7 +149,7 @@ describe('parseMeters', () => {
         const text = words.join('');
         for (const meter of [text, `{${text}}`]) expect(faultsOf(`meters:\n - ${meter}`)).toBeInstanceOf(Array);
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 });
