@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { memberOf } from './distinct.ts';
 import type { UsageEvent } from './event.ts';
-import { implicitMeters, measure, type Meter, meterId, meterSetOf, type Place } from './meter.ts';
+import { measure, type Meter, type Place } from './meter.ts';
 
 const PLACE: Place = { depth: 1, lineage: 'pg.a.0', position: '00000000000000000007' };
 const MINUTE = 60_000_000;
@@ -22,6 +23,8 @@ const METER: Meter = {
   groupBy: [],
   filter: new Map(),
   unit: null,
+  holdMinutes: 0,
+  version: 1,
 };
 
 const ONE = 10n ** 12n;
@@ -166,42 +169,38 @@ describe('measure', () => {
   });
 });
 
-describe('a meter set', () => {
-  test('finds meters by the type of the event, in their order, and by key', () => {
-    const [a, b, c] = [METER, { ...METER, key: 'n' }, { ...METER, key: 'o', eventType: 'calls' }];
-    const set = meterSetOf([a, b, c]);
-    expect(set.implicit).toBe(false);
-    expect(set.meters).toEqual([a, b, c]);
-    expect(set.forType('tokens')).toEqual([a, b]);
-    expect(set.forType('calls')).toEqual([c]);
-    expect(set.forType('stray')).toEqual([]);
-    expect(set.find('o')).toBe(c);
-    expect(set.find('tokens')).toBeUndefined();
+describe('a unique count', () => {
+  const member = (properties: unknown) =>
+    contribution({ aggregation: 'unique_count', value: ['user', 'id'] }, properties)?.member;
+
+  test('takes what stands for the value: the same for a number and its text, never the value itself', () => {
+    expect(member({ user: { id: 'ada' } })).toBe(memberOf('ada'));
+    expect(member({ user: { id: 7 } })).toBe(member({ user: { id: '7' } }));
+    expect(member({ user: { id: true } })).toBe(memberOf('true'));
+    expect(member({ user: { id: '' } })).toBe(memberOf(''));
   });
 
-  test('the id of a meter carries its version', () => {
-    expect(meterId({ key: 'tokens' })).toBe('tokens@1');
+  test.each([{}, { user: null }, { user: { id: null } }, { user: { id: [1] } }, { user: { id: {} } }])(
+    'skips an event whose value is none: %j',
+    (properties) => {
+      const counted: Partial<Meter> = { aggregation: 'unique_count', value: ['user', 'id'] };
+      expect(measured(counted, properties)).toEqual({ contributions: [], skipped: ['m'] });
+    },
+  );
+
+  test('of quantities counts nothing: the meters file refuses it', () => {
+    expect(measured({ aggregation: 'unique_count' })).toEqual({ contributions: [], skipped: ['m'] });
   });
 });
 
-describe('implicit meters', () => {
-  test('any event type has a sum meter of its own name', () => {
-    const set = implicitMeters();
-    const meter = { ...METER, key: 'tokens' };
-    expect(set.implicit).toBe(true);
-    expect(set.meters).toEqual([]);
-    expect(set.forType('tokens')).toEqual([meter]);
-    expect(set.find('tokens')).toEqual(meter);
-    expect(set.find('__proto__')).toMatchObject({ key: '__proto__', eventType: '__proto__' });
-  });
+describe('a gauge', () => {
+  const reading = (timestamp: number) =>
+    contribution({ aggregation: 'time_weighted_sum', holdMinutes: 5 }, {}, { timestamp });
 
-  test('a meter is made once, until ten thousand are kept: then it is made again and again', () => {
-    const set = implicitMeters();
-    const isKept = (type: string): boolean => set.find(type) === set.find(type);
-    for (let n = 1; n < 10_000; n += 1) set.forType(`type-${String(n)}`);
-    expect(isKept('the last')).toBe(true);
-    expect(isKept('one more')).toBe(false);
-    expect(isKept('type-1')).toBe(true);
-    expect(set.find('one more')).toEqual({ ...METER, key: 'one more', eventType: 'one more' });
+  test('reads its value in the second of the event, and orders readings as latest does', () => {
+    const latest = contribution({ aggregation: 'latest' });
+    expect(reading(EVENT.timestamp)).toEqual({ ...latest, aggregation: 'time_weighted_sum', second: 29_000_000 * 60 });
+    const seconds = [0, 999_999, 1_000_000, 59_999_999].map((micros) => reading(EVENT.timestamp + micros)?.second);
+    expect(seconds.map((second) => second! - 29_000_000 * 60)).toEqual([0, 0, 1, 59]);
   });
 });

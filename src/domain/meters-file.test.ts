@@ -1,9 +1,7 @@
-import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { MeterError } from '../errors.ts';
-import { implicitMeters, meterSetOf } from './meter.ts';
-import { canonicalMeters, differences, parseMeters } from './meters-file.ts';
+import { parseMeters } from './meters-file.ts';
 
 const GOOD = `
 meters:
@@ -34,7 +32,7 @@ const metersOf = (entries: readonly object[]) => parseMeters(JSON.stringify({ me
 
 describe('parseMeters', () => {
   test('reads every field of a meter', () => {
-    const absent = { value: 'quantity', groupBy: [], filter: new Map(), unit: null };
+    const absent = { value: 'quantity', groupBy: [], filter: new Map(), unit: null, holdMinutes: 0, version: 1 };
     const filter = new Map(Object.entries({ region: new Set(['eu', 'us']), paid: new Set(['true']), tier: new Set(['1']) }));
     const byModel = { key: 'tokens_by_model', eventType: 'tokens', aggregation: 'sum', unit: 'tokens' };
     const slowest = { key: 'slowest_call', eventType: 'calls', aggregation: 'max', value: ['timing', 'ms'], filter };
@@ -60,8 +58,10 @@ describe('parseMeters', () => {
   });
 
   test('follows aliases', () => {
-    const [meter] = parseMeters(`common: &c { region: eu }\nmeters: [{ ${sum('filter: *c')} }]`).meters;
-    expect(meter?.filter).toEqual(new Map([['region', new Set(['eu'])]]));
+    const second = 'key: l, event_type: t, aggregation: sum, filter: *c';
+    const { meters } = parseMeters(`meters:\n - { ${sum('filter: &c { region: eu }')} }\n - { ${second} }`);
+    const filter = new Map([['region', new Set(['eu'])]]);
+    expect(meters.map((meter) => meter.filter)).toEqual([filter, filter]);
   });
 
   test.each([
@@ -78,7 +78,11 @@ describe('parseMeters', () => {
     ['key: "", event_type: t, aggregation: sum', 'key is ""', 'a name of 1 to 128'],
     ['key: k, aggregation: sum', 'event_type is missing', 'the event type that the meter measures'],
     ['key: k, event_type: "a\\0", aggregation: sum', 'event_type is "a\\u0000"', 'the event type'],
-    ['key: k, event_type: t', 'aggregation is missing', 'sum, count, min, max, average, latest'],
+    [
+      'key: k, event_type: t',
+      'aggregation is missing',
+      'sum, count, min, max, average, latest, unique_count, time_weighted_sum',
+    ],
     ['key: k, event_type: t, aggregation: p99', 'aggregation is "p99"', 'sum, count'],
     ['key: k, event_type: t, aggregation: count, value: n', 'value is "n"', 'nothing: count has no value'],
     [sum('value: 7'), 'value is 7', 'quantity, or a path into the properties'],
@@ -92,6 +96,13 @@ describe('parseMeters', () => {
     [sum('filter: { region: [eu, null] }'), 'filter.region is ["eu",null]', 'a value or a list of values'],
     [sum('filter: { region: { a: b } }'), 'filter.region is {"a":"b"}', 'a value or a list'],
     [sum('unit: 7'), 'unit is 7', 'a text such as tokens or GB-hours'],
+    ['key: k, event_type: t, aggregation: unique_count', 'value is missing', 'a path into the properties: what is counted'],
+    [
+      'key: k, event_type: t, aggregation: unique_count, value: quantity',
+      'value is "quantity"',
+      'a path into the properties',
+    ],
+    [sum('hold: 1h'), 'hold is "1h"', 'nothing: only time_weighted_sum has a hold'],
     [sum('window: day'), 'window is "day"', 'the fields key, event_type, aggregation'],
   ])('refuses %s', (fields, fault, allowed) => {
     expect(oneFault(fields)).toContain(`line 3: ${fault}; allowed: ${allowed}`);
@@ -118,7 +129,7 @@ describe('parseMeters', () => {
   - { key: b, event_type: u, aggregation: count, value: x }`;
     expect(faultsOf(text)).toEqual([
       'line 2: aggregation is "median"',
-      'allowed: sum, count, min, max, average, latest',
+      'allowed: sum, count, min, max, average, latest, unique_count, time_weighted_sum',
       'line 2: unit is 3',
       'allowed: a text such as tokens or GB-hours',
       'meters: every entry must be a map of fields',
@@ -130,12 +141,15 @@ describe('parseMeters', () => {
     ]);
   });
 
-  test.each(['', 'just text', '- a', 'meters:', 'meters: { a: b }', 'meter: []'])(
-    'refuses %j: there is no list of meters',
-    (text) => {
-      expect(faultsOf(text)).toEqual(['meters: must be a list of meters']);
-    },
-  );
+  test.each(['', 'just text', '- a', 'meters:', 'meters: { a: b }'])('refuses %j: there is no list of meters', (text) => {
+    expect(faultsOf(text)).toEqual(['meters: must be a list of meters']);
+  });
+
+  test('names every field of the file that it does not know: a name with an error would be left out in silence', () => {
+    const other = 'allowed here: meters, spread';
+    expect(faultsOf('meter: []')).toEqual([`meter: ${other}`]);
+    expect(faultsOf('meters: []\nspred: {}\ncommon: &c { region: eu }')).toEqual([`spred: ${other}`, `common: ${other}`]);
+  });
 
   test('says what is no YAML, and where', () => {
     expect(faultsOf('meters: [')[0]).toMatch(/at line 1, column \d+/);
@@ -151,91 +165,5 @@ describe('parseMeters', () => {
       }),
       { numRuns: 200 },
     );
-  });
-});
-
-const entry = fc.record({
-  event_type: fc.constantFrom('tokens', 'calls'),
-  aggregation: fc.constantFrom('sum', 'max', 'latest'),
-  value: fc.constantFrom('quantity', 'usage.n'),
-  group_by: fc.uniqueArray(fc.constantFrom('model', 'region', 'user.id'), { maxLength: 3 }),
-  filter: fc.dictionary(
-    fc.constantFrom('region', 'tier', 'paid'),
-    fc.uniqueArray(fc.constantFrom('a', 'b', 'c'), { maxLength: 3 }),
-  ),
-  unit: fc.constantFrom(null, 'GB'),
-});
-type Entry = typeof entry extends fc.Arbitrary<infer T> ? T : never;
-
-/** The same meters in another order, and so their fields and the parts of their filters. */
-const turned = (entries: readonly Entry[]): object[] =>
-  entries.toReversed().map(({ filter, ...rest }) => ({
-    filter: Object.fromEntries(
-      Object.entries(filter)
-        .toReversed()
-        .map(([name, values]) => [name, values.toReversed()]),
-    ),
-    ...Object.fromEntries(Object.entries(rest).toReversed()),
-  }));
-const keyed = (entries: readonly Entry[]) => entries.map((fields, n) => ({ key: `m${String(n)}`, ...fields }));
-
-describe('canonicalMeters', () => {
-  test('is the same for the same meters, in whatever order they and their fields stand', () => {
-    fc.assert(
-      fc.property(fc.array(entry, { maxLength: 5 }).map(keyed), (entries) => {
-        expect(canonicalMeters(metersOf(turned(entries)))).toBe(canonicalMeters(metersOf(entries)));
-      }),
-    );
-  });
-
-  test('differs where a meter does', () => {
-    const sorted = ({ filter, ...rest }: Entry) => ({
-      ...rest,
-      filter: Object.entries(filter)
-        .map(([name, values]) => `${name}:${values.toSorted().join()}`)
-        .toSorted(),
-    });
-    const field = fc.constantFrom('aggregation', 'value', 'group_by', 'filter', 'unit');
-    const canonical = (fields: Entry): string => canonicalMeters(metersOf(keyed([fields])));
-    fc.assert(
-      fc.property(entry, entry, field, (a, other, name) => {
-        const b = { ...a, [name]: other[name] };
-        const isSame = isDeepStrictEqual(sorted(a), sorted(b));
-        expect(canonical(a) === canonical(b)).toBe(isSame);
-      }),
-    );
-  });
-
-  test('is one word without a file', () => {
-    expect(canonicalMeters(implicitMeters())).toBe('implicit');
-    expect(canonicalMeters(meterSetOf([]))).toBe('[]');
-  });
-});
-
-describe('differences', () => {
-  const recorded = (entries: readonly object[]): string => canonicalMeters(metersOf(entries));
-  const k = { key: 'k', event_type: 't', aggregation: 'sum' };
-  const l = { ...k, key: 'l' };
-
-  test('there are none between a set and itself', () => {
-    expect(differences(recorded([k, l]), recorded([l, k]))).toEqual([]);
-    expect(differences('implicit', 'implicit')).toEqual([]);
-  });
-
-  test('says that a file is used where none was, or the other way round', () => {
-    expect(differences('implicit', recorded([k]))).toEqual(['no meters file was used at the first start, one is now']);
-    expect(differences(recorded([k]), 'implicit')).toEqual(['a meters file was used at the first start, none is now']);
-  });
-
-  test('says which meters are gone, new, or changed', () => {
-    const [gone, added, changed, ...more] = differences(
-      recorded([k, l]),
-      recorded([
-        { ...k, unit: 'GB' },
-        { ...l, key: 'n' },
-      ]),
-    );
-    expect([gone, added, more]).toEqual(['meter l is gone', 'meter n is new', []]);
-    expect(changed).toMatch(/^meter k was \{.*"unit":null.*\}, is \{.*"unit":"GB".*\}$/);
   });
 });
