@@ -5,20 +5,32 @@
  *                                                   └─► archive sink: sealed segments, manifest
  *   manifest ─► publisher ─► batch view              batch view + live counters ─► one merged answer
  */
+import { fillVersions } from './batch/backfill.ts';
 import { collect } from './batch/collect.ts';
 import { publishLineage } from './batch/publisher.ts';
 import { relay } from './batch/relay.ts';
 import { trimLineage } from './batch/retention.ts';
 import type { Clock } from './clock.ts';
-import type { Archive, BatchView, Catalog, Cut, Facts, Lineage, Producer, Source, SpeedStore } from './contract.ts';
-import type { MeterSet } from './domain/meter.ts';
+import type {
+  Archive,
+  BatchView,
+  Catalog,
+  Cut,
+  Facts,
+  Lineage,
+  Producer,
+  RuleSets,
+  Source,
+  SpeedStore,
+} from './contract.ts';
 import type { ArchiveFormats } from './domain/segment.ts';
 import { decode } from './processors/decode.ts';
 import { meter } from './processors/meter.ts';
-import { type Rules, validate } from './processors/validate.ts';
-import { from, type Topology } from './runtime/pipeline.ts';
+import { validate } from './processors/validate.ts';
+import { from, type Stage, type Topology } from './runtime/pipeline.ts';
 import { type Role, runRole } from './runtime/role.ts';
 import { supervise } from './runtime/supervise.ts';
+import type { Metered } from './runtime/term.ts';
 import { Wake } from './runtime/wake.ts';
 import { ArchiveSink } from './sinks/archive/sink.ts';
 import { SpeedSink } from './sinks/speed/sink.ts';
@@ -30,6 +42,8 @@ export interface Ports {
   readonly archive: Archive;
   readonly catalog: Catalog;
   readonly batch: BatchView;
+  /** Versions of meters, tenants and spread. */
+  readonly ruleSets: RuleSets;
   readonly clock: Clock;
   readonly facts: Facts;
   readonly random: () => number;
@@ -38,8 +52,6 @@ export interface Ports {
 }
 
 export interface Settings {
-  readonly meters: MeterSet;
-  readonly rules: Rules;
   readonly formats: ArchiveFormats;
   readonly buckets: number;
   readonly epochMs: number;
@@ -49,21 +61,21 @@ export interface Settings {
   readonly logRetentionMs: number;
 }
 
-/** From the log to live counters and archive. */
-export const metering = (p: Ports, s: Settings): Topology =>
+/** Every record: what it is, whether it counts, what it adds to which cells. */
+const judged = (p: Ports): Stage<Metered> =>
   from(p.log)
-    .through(decode())
-    .through(validate(s.rules))
-    .through(meter(s.meters, p.facts))
-    .into(liveCounters(p, s), sealedArchive(p));
+    .through(decode)
+    .through(() => validate(p.ruleSets))
+    .through(() => meter(p));
+
+/** From the log to live counters and archive. */
+export const metering = (p: Ports, s: Settings): Topology => judged(p).into(liveCounters(p, s), sealedArchive(p));
 
 /** From the log to the archive alone: what an import of history needs. */
-export const archiving = (p: Ports, s: Settings): Topology =>
-  from(p.log).through(decode()).through(validate(s.rules)).through(meter(s.meters, p.facts)).into(sealedArchive(p));
+export const archiving = (p: Ports): Topology => judged(p).into(sealedArchive(p));
 
 /** From the log to live counters alone: what a reader of a directory without a server needs. */
-export const counting = (p: Ports, s: Settings): Topology =>
-  from(p.log).through(decode()).through(validate(s.rules)).through(meter(s.meters, p.facts)).into(liveCounters(p, s));
+export const counting = (p: Ports, s: Settings): Topology => judged(p).into(liveCounters(p, s));
 
 const liveCounters =
   (p: Ports, { buckets, epochMs }: Settings) =>
@@ -77,6 +89,7 @@ const DISCOVER_MS = 5000;
 /** Without a poke (another process sealed), look for sealed segments this often, ms. */
 const PUBLISH_MS = 1000;
 const RELAY_MS = 1000;
+const BACKFILL_MS = 500;
 const RETENTION_MS = 10_000;
 
 /** worker: one lane a lineage. Resolves when `stop` aborted and all lanes have drained. */
@@ -86,13 +99,20 @@ export const work = (p: Ports, s: Settings, topology: Topology, stop: AbortSigna
 };
 
 /** publisher: sealed segments into the batch view. */
-export const publisher = (p: Ports, s: Settings, wake: Wake): Role => ({
+export const publisher = (p: Ports, wake: Wake): Role => ({
   name: 'publisher',
   everyMs: PUBLISH_MS,
   wake,
   step: async (stop) => {
-    for (const lineage of await p.log.lineages()) await publishLineage({ ...p, meters: s.meters }, lineage, stop);
+    for (const lineage of await p.log.lineages()) await publishLineage(p, lineage, stop);
   },
+});
+
+/** backfill: versions of meters are filled with what lies before their control records, and answer once they are. */
+export const backfill = (p: Ports): Role => ({
+  name: 'backfill',
+  everyMs: BACKFILL_MS,
+  step: (stop) => fillVersions(p, stop),
 });
 
 /** collector: cells that are published and epochs that nothing needs leave the speed store. */
@@ -140,7 +160,7 @@ export async function runAll(ports: Ports, s: Settings, topology: Wiring, stop: 
   const over = AbortSignal.any([stop, failed.signal]);
   const sealed = new Wake(ports.clock);
   const p = { ...ports, facts: pokeOnSeal(ports.facts, sealed) };
-  const roles = [publisher(p, s, sealed), collector(p, s), relaying(p), scheduler(p, s), retention(p, s)];
+  const roles = [publisher(p, sealed), backfill(p), collector(p, s), relaying(p), scheduler(p, s), retention(p, s)];
   const running = [work(p, s, topology(p, s), over), ...roles.map((role) => runRole(p, role, over))];
   const outcomes = await Promise.allSettled(running.map((role) => role.catch((error: unknown) => fail(failed, error))));
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;

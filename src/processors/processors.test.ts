@@ -1,15 +1,18 @@
 import { describe, expect, test } from 'vitest';
-import type { Judged, Lineage, LogRecord } from '../contract.ts';
+import { fixedRules, ruleSet } from '../../test/support/rules.ts';
+import type { At, Judged, Lineage, LogRecord } from '../contract.ts';
 import { encodeEvent } from '../domain/avro.ts';
 import type { UsageEvent } from '../domain/event.ts';
-import { implicitMeters, type Meter, meterSetOf } from '../domain/meter.ts';
+import { implicitMeters, type Meter, type MeterSet, meterSetOf } from '../domain/meter.ts';
+import type { RuleSet } from '../domain/rules.ts';
 import { decode } from './decode.ts';
-import { meter } from './meter.ts';
-import { type Rules, validate } from './validate.ts';
+import { meter, type MeterOptions } from './meter.ts';
+import { validate } from './validate.ts';
 
 const ARRIVAL = 1_795_514_403_000;
 const FIVE_MINUTES = 300_000;
 const LINEAGE: Lineage = { id: 'pg.a.0', parents: [], depth: 2, origin: '00', owns: (key) => key !== 'stranger' };
+const AT: At = { lineage: LINEAGE, segment: 0, rules: 1 };
 const EVENT: UsageEvent = {
   tenant: 'acme',
   type: 'tokens',
@@ -37,10 +40,11 @@ const recordOf = (value: Uint8Array | string): LogRecord => ({
 const native = (change: object = {}): LogRecord => recordOf(JSON.stringify({ ...NATIVE, ...change }));
 const TICK: LogRecord = { ...recordOf(''), control: { type: 'tick' } };
 
-const decoded = (record: LogRecord) => decode().process(record, LINEAGE);
-const judged = (record: LogRecord, rules: Rules = { tenants: 'open' }): Judged =>
-  validate(rules).process(decoded(record), LINEAGE);
-const judgedEvent = (change: Partial<UsageEvent>, rules?: Rules): Judged =>
+const decoded = (record: LogRecord) => decode().process(record, AT);
+const rulesOf = (over: Partial<RuleSet> = {}, meters: MeterSet = implicitMeters()) => fixedRules([ruleSet(meters, over)]);
+const judged = (record: LogRecord, rules?: Partial<RuleSet>): Judged =>
+  validate(rulesOf(rules)).process(decoded(record), AT);
+const judgedEvent = (change: Partial<UsageEvent>, rules?: Partial<RuleSet>): Judged =>
   judged(recordOf(encodeEvent({ ...EVENT, ...change })), rules);
 
 describe('decode', () => {
@@ -116,7 +120,7 @@ describe('validate', () => {
 
   test('a record with neither event nor fault is UNDECODABLE', () => {
     const record = native();
-    expect(validate({ tenants: 'open' }).process({ record }, LINEAGE)).toMatchObject({ record, verdict: 'UNDECODABLE' });
+    expect(validate(rulesOf()).process({ record }, AT)).toMatchObject({ record, verdict: 'UNDECODABLE' });
   });
 
   test('what is not at home is MISROUTED, and is judged there: neither tenant nor time matter here', () => {
@@ -165,17 +169,20 @@ describe('meter', () => {
     groupBy: ['model'],
     filter: new Map(),
     unit: null,
+    holdMinutes: 0,
+    version: 1,
   };
   /** What was told, in order. */
   function observed() {
     const told: string[] = [];
     const tell = (name: string, count: number): void => void told.push(`${name} ${String(count)}`);
-    return { told, facts: { skippedMeter: tell, unmetered: tell } };
+    return { told, facts: { skippedMeter: tell, unmetered: tell, otherGroup: tell } };
   }
+  const metering = (meters: MeterSet, facts?: MeterOptions['facts']) => meter({ ruleSets: rulesOf({}, meters), facts });
 
   test('an event gets its contributions, placed where the record lies', () => {
     const verdict = judgedEvent({});
-    expect(meter(meterSetOf([METER])).process(verdict, LINEAGE)).toEqual({
+    expect(metering(meterSetOf([METER])).process(verdict, AT)).toEqual({
       ...verdict,
       contributions: [
         {
@@ -199,28 +206,28 @@ describe('meter', () => {
     ['a verdict without an event', { record: native(), verdict: 'ok' }],
   ])('%s adds nothing and comes out as it was', (_, verdict) => {
     const { told, facts } = observed();
-    expect(meter(implicitMeters(), facts).process(verdict, LINEAGE)).toEqual({ ...verdict, contributions: [] });
+    expect(metering(implicitMeters(), facts).process(verdict, AT)).toEqual({ ...verdict, contributions: [] });
     expect(told).toEqual([]);
   });
 
   test('an event that no meter measures is told of, and comes out', () => {
     const { told, facts } = observed();
-    expect(meter(meterSetOf([]), facts).process(judgedEvent({}), LINEAGE).contributions).toEqual([]);
-    expect(meter(meterSetOf([])).process(judgedEvent({}), LINEAGE).contributions).toEqual([]);
+    expect(metering(meterSetOf([]), facts).process(judgedEvent({}), AT).contributions).toEqual([]);
+    expect(metering(meterSetOf([])).process(judgedEvent({}), AT).contributions).toEqual([]);
     expect(told).toEqual(['tokens 1']);
   });
 
   test('a meter whose value is missing is told of, others measure', () => {
     const { told, facts } = observed();
     const meters = meterSetOf([{ ...METER, key: 'gone', value: ['gone'] }, METER]);
-    expect(meter(meters, facts).process(judgedEvent({}), LINEAGE).contributions).toHaveLength(1);
-    expect(meter(meters).process(judgedEvent({}), LINEAGE).contributions).toHaveLength(1);
+    expect(metering(meters, facts).process(judgedEvent({}), AT).contributions).toHaveLength(1);
+    expect(metering(meters).process(judgedEvent({}), AT).contributions).toHaveLength(1);
     expect(told).toEqual(['gone 1']);
   });
 });
 
 test('each processor carries the name of its file', () => {
-  expect([decode(), validate({ tenants: 'open' }), meter(implicitMeters())].map(({ name }) => name)).toEqual([
+  expect([decode(), validate(rulesOf()), meter({ ruleSets: rulesOf() })].map(({ name }) => name)).toEqual([
     'decode',
     'validate',
     'meter',
