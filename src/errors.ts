@@ -13,6 +13,7 @@ export const FAILURES = {
   ARCHIVE_UNAVAILABLE: 'transient',
   ARCHIVE_FULL: 'transient',
   STARTING: 'transient',
+  METER_FILLING: 'transient',
   OVERLOADED: 'transient',
   AFTER_TIMEOUT: 'transient',
   // invalid: what was asked cannot be answered

@@ -18,7 +18,7 @@ import { parseMapping } from '../sources/import/mapping.ts';
 import { archiving, type Ports, runAll } from '../topology.ts';
 import { Client } from './client.ts';
 import { json, type Streams } from './output.ts';
-import { loadMeters, settingsOf } from './product.ts';
+import { loadDeclared, settingsOf } from './product.ts';
 import { progressLine } from './progress.ts';
 import { openStores, type Stores } from './stores.ts';
 
@@ -79,14 +79,13 @@ async function importIntoDirectory(
   streams: Streams,
   stop: AbortSignal,
 ): Promise<ImportResult> {
-  const meters = await loadMeters(config.metersFile);
-  const stores = await openStores(config, meters, systemClock, 'import');
+  const stores = await openStores(config, systemClock, { role: 'import', declared: await loadDeclared(config) });
   const facts = openFacts({
     registry: openRegistry(),
     logger: openLog({ level: config.logLevel === 'info' ? 'warn' : config.logLevel }),
   });
   // Imported records are history: once published there is no reason to keep them in the log.
-  const settings = { ...settingsOf(config, meters), logRetentionMs: DEAD_LOG_MS };
+  const settings = { ...settingsOf(config), logRetentionMs: DEAD_LOG_MS };
   const ports: Ports = { ...stores, clock: systemClock, facts, random: Math.random, unique: randomUUID };
   const over = new AbortController();
   const roles = [runAll(ports, settings, archiving, over.signal)];
@@ -126,7 +125,8 @@ class Ahead {
 
   async send(events: readonly UsageEvent[]): Promise<void> {
     while (this.#appended - this.#published > MOST_AHEAD) await this.#look();
-    let rest = events.map((event): Outgoing => ({ routingKey: routingKeyOf(event), value: encodeEvent(event) }));
+    const { spread } = this.#stores.ruleSets.newest;
+    let rest = events.map((event): Outgoing => ({ routingKey: routingKeyOf(event, spread), value: encodeEvent(event) }));
     while (rest.length > 0) {
       this.#stop.throwIfAborted();
       const outcomes = await this.#stores.log.append(rest);

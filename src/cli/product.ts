@@ -5,8 +5,8 @@ import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { ARCHIVE_FORMATS } from '../domain/formats.ts';
-import { implicitMeters, type MeterSet } from '../domain/meter.ts';
-import { parseMeters } from '../domain/meters-file.ts';
+import { parseMetersFile } from '../domain/meters-file.ts';
+import type { Declared } from '../domain/rules.ts';
 import { maintain } from '../embedded/maintenance.ts';
 import { MeterError } from '../errors.ts';
 import { openFacts } from '../observe/facts.ts';
@@ -41,11 +41,12 @@ export interface ProductPorts {
   readonly lend?: (stores: Stores) => Stores;
 }
 
-/** The meters file, or implicit meters. Throws BAD_METERS. */
-export async function loadMeters(path: string | undefined): Promise<MeterSet> {
-  if (path === undefined) return implicitMeters();
+/** What the configuration declares: the meters file, tenants. Throws BAD_METERS. */
+export async function loadDeclared({ metersFile: path, tenants, maxGroups }: Config): Promise<Declared> {
+  const others = { tenants: tenants === undefined || tenants === 'open' ? tenants : new Set(tenants), maxGroups };
+  if (path === undefined) return others;
   try {
-    return parseMeters(await readFile(path, 'utf8'));
+    return { ...others, ...parseMetersFile(await readFile(path, 'utf8')) };
   } catch (error) {
     if (error instanceof MeterError) throw error;
     throw new MeterError('BAD_METERS', `read the meters file ${path}: it cannot be read`, {
@@ -56,9 +57,7 @@ export async function loadMeters(path: string | undefined): Promise<MeterSet> {
   }
 }
 
-export const settingsOf = (config: Config, meters: MeterSet): Settings => ({
-  meters,
-  rules: { tenants: config.tenants === 'open' ? 'open' : new Set(config.tenants) },
+export const settingsOf = (config: Config): Settings => ({
   formats: ARCHIVE_FORMATS,
   buckets: config.buckets,
   epochMs: config.epochMs,
@@ -85,15 +84,14 @@ export async function startProduct(
   { clock, random, log, lend = (own) => own }: ProductPorts,
 ): Promise<Product> {
   demandLoopback(config);
-  const meters = await loadMeters(config.metersFile);
-  const stores = lend(await openStores(config, meters, clock, 'dev'));
+  const stores = lend(await openStores(config, clock, { role: 'dev', declared: await loadDeclared(config) }));
   const registry = openRegistry({ process: true });
   const facts = openFacts({ registry, logger: log });
   const ports: Ports = { ...stores, clock, facts, random, unique: randomUUID };
-  const settings = settingsOf(config, meters);
+  const settings = settingsOf(config);
   const stop = new AbortController();
   const query = await queryService(config, stores, clock);
-  const app = httpServer(httpPorts({ config, stores, meters, query, ports, registry, facts, settings }));
+  const app = httpServer(httpPorts({ config, stores, query, ports, registry, facts, settings }));
   try {
     await app.listen({ host: config.host, port: config.port });
   } catch (error) {
@@ -121,11 +119,12 @@ export async function startProduct(
 export async function queryService(config: Config, stores: Stores, clock: Clock): Promise<QueryService> {
   // The lineages of this log never change while it is open; asking once is no read of the log by a query.
   const lineages = await stores.log.lineages();
-  const { batch, speed } = stores;
+  const { batch, speed, ruleSets } = stores;
   const { buckets, afterTimeoutMs } = config;
   return new QueryService({
     batch,
     speed,
+    ruleSets,
     clock,
     buckets,
     afterTimeoutMs,
@@ -137,7 +136,6 @@ export async function queryService(config: Config, stores: Stores, clock: Clock)
 interface HttpParts {
   readonly config: Config;
   readonly stores: Stores;
-  readonly meters: MeterSet;
   readonly query: QueryService;
   readonly ports: Ports;
   readonly registry: HttpPorts['registry'];
@@ -145,7 +143,7 @@ interface HttpParts {
   readonly settings: Settings;
 }
 
-export function httpPorts({ config, stores, meters, query, ports, registry, facts, settings }: HttpParts): HttpPorts {
+export function httpPorts({ config, stores, query, ports, registry, facts, settings }: HttpParts): HttpPorts {
   const { pool, log } = stores;
   const knowsEventType = async (eventType: string): Promise<boolean> => {
     const published = await listEventTypes(pool);
@@ -154,7 +152,8 @@ export function httpPorts({ config, stores, meters, query, ports, registry, fact
   return {
     producer: log,
     query,
-    meters,
+    ruleSets: stores.ruleSets,
+    versions: () => versionsOf(stores),
     log,
     clock: ports.clock,
     facts,
@@ -168,6 +167,12 @@ export function httpPorts({ config, stores, meters, query, ports, registry, fact
     ready: () => dependencies(stores, query),
     verify: () => verifyStores(stores, settings),
   };
+}
+
+/** Of each version that is being filled, how many segments are in it. */
+async function versionsOf({ batch }: Stores): Promise<ReadonlyMap<string, number>> {
+  const filled = await batch.filled();
+  return new Map([...filled].map(([meter, lineages]) => [meter, [...lineages.values()].reduce((a, b) => a + b, 0)]));
 }
 
 /** An event type that is counted live and not yet published. */

@@ -80,6 +80,7 @@ function addQuery(root: Command, context: Context, done: Done): void {
     .option('--zone <zone>', 'IANA time zone of days and months (default: UTC)')
     .option('--group-by <names>', 'properties, separated by commas')
     .option('--filter <name=value>', 'only where the property has this value; may be repeated', collect, [])
+    .option('--meter-version <n>', 'this version of the meter (default: the newest that answers)')
     .option('--after <token>', 'wait until this write is in the answer')
     .action(async (meter: string, flags: Flags & QueryFlags) => {
       done(await queryCommand(meter, flags, askOf(await configOf(context, flags), urlOf(flags)), context.streams));

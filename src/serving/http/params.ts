@@ -84,6 +84,12 @@ export const whole =
     return number;
   };
 
+/** A whole number that may be left out. */
+export const optional =
+  (least: number, most: number): Reader<number | undefined> =>
+  (value, field) =>
+    value === undefined ? undefined : whole(least, most, least)(value, field);
+
 export const oneOf =
   <T extends string>(names: readonly T[], absent: T): Reader<T> =>
   (value, field) => {

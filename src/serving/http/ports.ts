@@ -1,8 +1,7 @@
 /** What the HTTP server needs from the rest, and the shapes of its lists. */
 import type { Clock } from '../../clock.ts';
-import type { Facts, Producer, Reject, Source } from '../../contract.ts';
+import type { Facts, Producer, Reject, RuleSets, Source } from '../../contract.ts';
 import type { UsageEvent } from '../../domain/event.ts';
-import type { MeterSet } from '../../domain/meter.ts';
 import type { HttpFacts } from '../../observe/facts.ts';
 import type { Registry } from '../../observe/metrics.ts';
 import type { QueryService } from '../query.ts';
@@ -64,7 +63,9 @@ export interface HttpConfig {
 export interface HttpPorts extends Lists {
   readonly producer: Pick<Producer, 'append'>;
   readonly query: Pick<QueryService, 'answer'>;
-  readonly meters: MeterSet;
+  readonly ruleSets: RuleSets;
+  /** Of each version of a meter that is or was being filled: segments in it. */
+  versions(): Promise<ReadonlyMap<string, number>>;
   /** Whether a meter that is implicit exists: its event type was seen, published or live. */
   knowsEventType(eventType: string): Promise<boolean>;
   /** For the audit of the raw log, and to tell tokens of other logs. */
