@@ -7,6 +7,7 @@ import { openLog } from '../../src/observe/log.ts';
 import { openRegistry } from '../../src/observe/metrics.ts';
 import type { HttpPorts } from '../../src/serving/http/ports.ts';
 import type { Answer, Question } from '../../src/serving/query.ts';
+import { fixedRules, ruleSet } from './rules.ts';
 
 /** 2026-06-01T12:00:00Z. */
 export const NOW = Date.UTC(2026, 5, 1, 12);
@@ -76,7 +77,8 @@ export function fakes(overrides: Partial<HttpPorts> = {}, meters: MeterSet = imp
   const ports: HttpPorts = {
     producer: log,
     query,
-    meters,
+    ruleSets: fixedRules([ruleSet(meters)]),
+    versions: async () => new Map(),
     knowsEventType: async (type) => type === 'tokens',
     log,
     clock: fixedClock,
