@@ -13,7 +13,6 @@ import { openStores, type Stores } from '../../src/cli/stores.ts';
 import { settingsOf } from '../../src/cli/product.ts';
 import { systemClock } from '../../src/clock.ts';
 import { parseConfig } from '../../src/config.ts';
-import { implicitMeters } from '../../src/domain/meter.ts';
 import { openEmbedded } from '../../src/embedded/pglite.ts';
 import { fileArchive } from '../../src/sinks/archive/files.ts';
 import { postgresCatalog } from '../../src/sinks/postgres/catalog.ts';
@@ -59,8 +58,7 @@ async function total(victim: Victim, more = ''): Promise<readonly [string, numbe
 /** Seals the log of a data directory again, with a catalog and an archive of their own, and compares every object. */
 async function sealAgain(dataDir: string): Promise<number> {
   const config = parseConfig({ flags: { dataDir } });
-  const meters = implicitMeters();
-  const stores = await openStores(config, meters, systemClock, 'test');
+  const stores = await openStores(config, systemClock, { role: 'test', declared: undefined });
   const database = await openEmbedded({ maxConnections: 4 });
   const pool = openPool(database.connection, { max: 1 });
   const root = await mkdtemp(join(tmpdir(), 'meterfold-again-'));
@@ -76,8 +74,8 @@ async function sealAgain(dataDir: string): Promise<number> {
       random: Math.random,
       unique: randomUUID,
     };
-    const settings = settingsOf(config, meters);
-    const sealing = work(ports, settings, archiving(ports, settings), stop.signal);
+    const settings = settingsOf(config);
+    const sealing = work(ports, settings, archiving(ports), stop.signal);
     const heads = await stores.catalog.heads();
     await until('sealed again', async () => {
       const now = new Map((await again.catalog.heads()).map((head) => [head.lineage, head.start]));
