@@ -97,19 +97,31 @@ const LOGICAL = {
   'local-timestamp-micros': scaledTime(micros, ''),
 };
 
+type Hook = (schema: unknown) => avsc.Type | undefined;
+type LogicalTypes = Readonly<Record<string, new (schema: avsc.Schema, options?: unknown) => avsc.types.LogicalType>>;
+
+/** Puts our long in the place of every long. avsc asks twice for one that a logical type lies over: first for that type itself. */
+function longHook(): Hook {
+  const asked = new Set<unknown>();
+  return (schema) => {
+    if (schema === 'long') return longType;
+    const { type, logicalType } = schema as { readonly type?: unknown; readonly logicalType?: unknown };
+    if (type !== 'long') return undefined;
+    if (typeof logicalType !== 'string' || !Object.hasOwn(LOGICAL, logicalType) || asked.has(schema)) return longType;
+    asked.add(schema);
+    return undefined;
+  };
+}
+
 /** The type of a container's records, reading as above. Throws where the schema is none. */
 export const readingType = (schema: unknown): avsc.Type =>
   avsc.Type.forSchema(schema as avsc.Schema, {
     registry: {},
     wrapUnions: true,
     noAnonymousTypes: false,
-    logicalTypes: LOGICAL as unknown as Readonly<
-      Record<string, new (schema: avsc.Schema, options?: unknown) => avsc.types.LogicalType>
-    >,
-    typeHook: (inner) => (isLong(inner) ? longType : undefined),
+    logicalTypes: LOGICAL as unknown as LogicalTypes,
+    typeHook: longHook(),
   });
-
-const isLong = (schema: unknown): boolean => schema === 'long';
 
 type Wrapped = Readonly<Record<string, unknown>>;
 
