@@ -10,7 +10,9 @@ import { parseConfig } from '../../src/config.ts';
 import { openLog } from '../../src/observe/log.ts';
 
 const DEADLINE_MS = 30_000;
-const EVENTS = 2500;
+/** More than a page. */
+const EVENTS = 1200;
+const BATCH = 400;
 const BACK = `
 time: { column: event_timestamp }
 tenant: { column: tenant_id }
@@ -67,11 +69,11 @@ beforeAll(async () => {
   dataDir = join(dir, 'source');
   await writeFile(join(dir, 'back.yaml'), BACK);
   product = await start();
-  for (let at = 0; at < EVENTS; at += 500) {
-    const body = JSON.stringify(Array.from({ length: 500 }, (_, n) => event(at + n)));
+  for (let at = 0; at < EVENTS; at += BATCH) {
+    const body = JSON.stringify(Array.from({ length: BATCH }, (_, n) => event(at + n)));
     const headers = { 'content-type': 'application/json' };
     const answer = await fetch(`${product.url}/v1/events?history=1`, { method: 'POST', headers, body });
-    expect(await answer.json()).toMatchObject({ accepted: 500 });
+    expect(await answer.json()).toMatchObject({ accepted: BATCH });
   }
   for (const deadline = Date.now() + DEADLINE_MS; ;) {
     const { tenants } = (await (await fetch(`${product.url}/v1/tenants`)).json()) as { tenants: { events: number }[] };

@@ -178,3 +178,12 @@ describe('a mapping', () => {
     expect(keys).toEqual(['=1', "'x", 'plain']);
   });
 });
+
+test('the mappings of the documentation are read as they stand', async () => {
+  const page = await readFile(new URL('../../../docs/importing.md', import.meta.url), 'utf8');
+  const blocks = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text = '']) => parseMapping(text));
+  expect(blocks.map(({ isGuarded, propertiesColumn }) => [isGuarded, propertiesColumn])).toEqual([
+    [false, undefined],
+    [true, 'properties'],
+  ]);
+});
