@@ -5,7 +5,7 @@ import { MeterError } from './errors.ts';
 /** One thread keeps rows in the order of the file, and the limit keeps other work of the machine alive. */
 const SETTINGS = {
   threads: '1',
-  memory_limit: '512MB',
+  memory_limit: '256MB',
   // What is not built in stays away: nothing is downloaded by reading a file.
   autoinstall_known_extensions: 'false',
   autoload_known_extensions: 'false',

@@ -36,12 +36,6 @@ const badRequest = (field: string, value: string | undefined, allowed: string): 
 
 const nameIn = <T extends string>(names: readonly T[], value: string): T | undefined => names.find((name) => name === value);
 
-function tableOf(what: string): TableName {
-  const found = nameIn(['events', 'usage'], what);
-  if (found === undefined) throw badRequest('what', what, 'events, usage');
-  return found;
-}
-
 /** As it was said, else by the name of the file. */
 function formatOf({ format, out }: ExportFlags): ExportFormat {
   const ending = /\.(\w+)$/.exec(out)?.[1]?.toLowerCase() ?? '';
@@ -86,13 +80,12 @@ function counter({ err }: Streams, clock: Clock): (rows: number) => void {
 }
 
 export async function exportCommand(
-  what: string,
+  table: TableName,
   flags: ExportFlags,
   ask: Ask,
   streams: Streams,
   stop: AbortSignal,
 ): Promise<number> {
-  const table = tableOf(what);
   const writer = await openWriter(table, flags, streams);
   let rows = 0;
   try {

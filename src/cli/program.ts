@@ -9,6 +9,7 @@ import { dev } from './dev.ts';
 import { exportCommand, type ExportFlags } from './export.ts';
 import { importCommand, type ImportFlags } from './import.ts';
 import { json, type Streams, table } from './output.ts';
+import type { TableName } from '../sinks/export/tables.ts';
 import { queryCommand, type QueryFlags } from './query.ts';
 
 export interface Context {
@@ -75,17 +76,20 @@ function addImport(root: Command, context: Context, done: Done): void {
 }
 
 function addExport(root: Command, context: Context, done: Done): void {
-  asking(root.command('export <what>').description('write what is published, `events` or hourly `usage`, into a file'))
-    .requiredOption('--out <file>', 'the file, which appears when it is whole; - for the standard output')
-    .option('--format <name>', 'csv, ndjson or parquet (default: by the name of the file)')
-    .option('--from <time>', 'from this time on, such as 2026-01-31T00:00Z or 2026-01-31')
-    .option('--to <time>', 'before this time')
-    .option('--tenant <id>', 'only of this tenant')
-    .option('--event-type <name>', 'only of this type')
-    .action(async (what: string, flags: Flags & ExportFlags) => {
-      const ask = askOf(await configOf(context, flags), urlOf(flags));
-      done(await exportCommand(what, flags, ask, context.streams, context.stop));
-    });
+  const parent = root.command('export').description('write what is published into a file');
+  const tables = { events: 'the events, newest first', usage: 'the hourly usage, by tenant, event type and hour' } as const;
+  for (const [table, what] of Object.entries(tables) as [TableName, string][])
+    asking(parent.command(table).description(what))
+      .requiredOption('--out <file>', 'the file, which appears when it is whole; - for the standard output')
+      .option('--format <name>', 'csv, ndjson or parquet (default: by the name of the file)')
+      .option('--from <time>', 'from this time on, such as 2026-01-31T00:00Z or 2026-01-31')
+      .option('--to <time>', 'before this time')
+      .option('--tenant <id>', 'only of this tenant')
+      .option('--event-type <name>', 'only of this type')
+      .action(async (flags: Flags & ExportFlags) => {
+        const ask = askOf(await configOf(context, flags), urlOf(flags));
+        done(await exportCommand(table, flags, ask, context.streams, context.stop));
+      });
 }
 
 const collect = (value: string, list: readonly string[]): readonly string[] => [...list, value];

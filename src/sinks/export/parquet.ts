@@ -1,5 +1,6 @@
 /** Rows as Parquet: gathered in a DuckDB file, so that memory stays bounded, and copied out at the end. */
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { DuckDBAppender } from '@duckdb/node-api';
 import { literal, type OpenDuckDb, openDuckDb, quoted } from '../../duckdb.ts';
 import { parseSum, PRECISION, SCALE_DIGITS } from '../../domain/decimal.ts';
@@ -66,12 +67,13 @@ export async function openParquet(columns: readonly Column[], folder: string, pa
   let isOpen = true;
   let isAppending = true;
   return {
-    write: (rows) => {
+    write: async (rows) => {
       for (const row of rows) {
         for (const column of columns) append(open, appender, column, row[column.name]);
         appender.endRow();
       }
-      return Promise.resolve();
+      // Values of the binding are freed by the event loop only: without a turn of it they would gather.
+      await setImmediate();
     },
     finish: async () => {
       appender.closeSync();
