@@ -32,6 +32,9 @@ export const FAILURES = {
   BAD_METERS: 'invalid',
   BAD_MAPPING: 'invalid',
   BAD_INPUT_FILE: 'invalid',
+  BAD_CHECKPOINT: 'invalid',
+  BAD_OUTPUT: 'invalid',
+  PARQUET_UNAVAILABLE: 'invalid',
   // fatal: stop, and name the file or the row
   DATA_DIR_LOCKED: 'fatal',
   DATA_DIR_NEWER: 'fatal',

@@ -18,6 +18,7 @@ import { httpServer } from '../serving/http/server.ts';
 import { QueryService } from '../serving/query.ts';
 import { listEvents, listEventTypes, listTenants } from '../sinks/postgres/events.ts';
 import { listRejects } from '../sinks/postgres/rejects.ts';
+import { listUsageHourly } from '../sinks/postgres/usage-hourly.ts';
 import { metering, type Ports, runAll, type Settings } from '../topology.ts';
 import { openStores, type Stores } from './stores.ts';
 import { verifyStores } from './verify-stores.ts';
@@ -161,6 +162,7 @@ export function httpPorts({ config, stores, query, ports, registry, facts, setti
     config,
     knowsEventType,
     listEvents: (request) => listEvents(pool, request),
+    listUsageHourly: (request) => listUsageHourly(pool, request),
     listRejects: (request) => listRejects(pool, request),
     listTenants: () => listTenants(pool),
     listEventTypes: () => listEventTypes(pool),

@@ -87,6 +87,7 @@ export function fakes(overrides: Partial<HttpPorts> = {}, meters: MeterSet = imp
     config: { pastBoundMs: 35 * 86_400_000, maxBodyBytes: 5 * 1024 * 1024, maxEventsPerRequest: 1000, insecure: false },
     ready: async () => [{ name: 'database', ok: true }],
     listEvents: async () => ({ rows: [], next: undefined }),
+    listUsageHourly: async () => ({ rows: [], next: undefined }),
     listRejects: async () => ({ rows: [], next: undefined }),
     listTenants: async () => [{ tenant: 'acme', events: 3 }],
     listEventTypes: async () => [{ eventType: 'tokens', events: 3 }],

@@ -34,10 +34,29 @@ export interface ListedEventType {
   readonly events: number;
 }
 
+/** One hour of one event type of a tenant. */
+export interface ListedHour {
+  readonly tenant: string;
+  readonly eventType: string;
+  /** Hours since 1970. */
+  readonly hour: number;
+  readonly total: bigint;
+  readonly count: number;
+}
+/** `from` is included, `to` is not. */
+export interface Range {
+  readonly tenant?: string;
+  readonly eventType?: string;
+  readonly from?: number;
+  readonly to?: number;
+}
+
 /** Lists of what is published. A malformed cursor throws BAD_REQUEST with field `cursor`. */
 export interface Lists {
-  /** Newest first. */
-  listEvents(request: PageRequest & { readonly tenant?: string }): Promise<Page<ListedEvent>>;
+  /** Newest first; the range is in microseconds since 1970. */
+  listEvents(request: PageRequest & Range): Promise<Page<ListedEvent>>;
+  /** By tenant, event type and hour; the range is in hours since 1970. */
+  listUsageHourly(request: PageRequest & Range): Promise<Page<ListedHour>>;
   /** Newest first. */
   listRejects(request: PageRequest & { readonly tenant?: string; readonly code?: string }): Promise<Page<Reject>>;
   listTenants(): Promise<readonly ListedTenant[]>;
