@@ -1,7 +1,7 @@
 /** The settings, each with its meaning, unit and default. docs/configuration.md is generated from this. */
 export interface Setting {
   readonly name: string;
-  readonly type: 'integer' | 'text' | 'boolean' | 'choice' | 'tenants';
+  readonly type: 'integer' | 'text' | 'boolean' | 'choice' | 'tenants' | 'module' | 'modules';
   readonly default?: unknown;
   readonly least?: number;
   readonly most?: number;
@@ -154,6 +154,25 @@ export const SETTINGS: readonly Setting[] = [
     least: 1,
     most: 10_000,
     description: 'Most events in one request.',
+  },
+  {
+    name: 'processors',
+    type: 'modules',
+    default: [],
+    description:
+      'Modules whose `processor` sees every event before the log, in this order: names of packages, or paths that begin with `./`, `../` or `/`, relative to the file of settings, else to the working directory. Separated by commas in the environment. See [extending](extending.md).',
+  },
+  {
+    name: 'checkProcessors',
+    type: 'choice',
+    default: 'on',
+    choices: ['on', 'off'],
+    description: 'Process every event twice and reject it where the results differ.',
+  },
+  {
+    name: 'logModule',
+    type: 'module',
+    description: 'Module whose `openLog` is used instead of the PostgreSQL log. See [extending](extending.md).',
   },
   {
     name: 'insecure',

@@ -1,19 +1,8 @@
 /** Talks to a running server, for commands with `--url`. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UsageEvent } from '../domain/event.ts';
-import { formatDecimal } from '../domain/decimal.ts';
-import { formatTime } from '../domain/time.ts';
+import { nativeOf } from '../domain/native.ts';
 import { MeterError } from '../errors.ts';
-
-const native = (e: UsageEvent): Record<string, unknown> => ({
-  tenant_id: e.tenant,
-  event_type: e.type,
-  quantity: formatDecimal(e.quantity),
-  idempotency_key: e.key,
-  event_timestamp: formatTime(e.timestamp),
-  ...(e.subject === null ? {} : { subject: e.subject }),
-  properties: JSON.parse(e.properties) as unknown,
-});
 
 interface Problem {
   readonly detail?: string;
@@ -55,7 +44,7 @@ export class Client {
 
   /** Throws for an event that the server refuses: the caller has checked them all. */
   async send(events: readonly UsageEvent[], { history }: { readonly history: boolean }): Promise<void> {
-    const body = JSON.stringify(events.map(native));
+    const body = JSON.stringify(events.map(nativeOf));
     const headers = { 'content-type': 'application/json' };
     const answer = await this.json<Accepted>(`/v1/events${history ? '?history=1' : ''}`, { method: 'POST', body, headers });
     const wrong = answer.results.find(({ status }) => status === 'rejected');

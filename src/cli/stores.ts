@@ -2,7 +2,8 @@
 import type { Pool } from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { Archive, BatchView, Catalog, Lineage } from '../contract.ts';
+import type { Archive, BatchView, Catalog } from '../contract.ts';
+import type { OpenedLog } from '../log-module.ts';
 import type { MeterSet } from '../domain/meter.ts';
 import { canonicalMeters, differences } from '../domain/meters-file.ts';
 import { makeDataDir, openDataDir } from '../embedded/data-dir.ts';
@@ -15,11 +16,11 @@ import { postgresCatalog } from '../sinks/postgres/catalog.ts';
 import { recordInstallation } from '../sinks/postgres/installation.ts';
 import { migrate } from '../sinks/postgres/migrate.ts';
 import { openPool } from '../sinks/postgres/pool.ts';
-import { openPostgresLog, type PostgresLog } from '../sources/postgres.ts';
+import { demandSameLog, openConfiguredLog } from './open-log.ts';
 
 export interface Stores {
   readonly pool: Pool;
-  readonly log: PostgresLog;
+  readonly log: OpenedLog;
   readonly catalog: Catalog;
   readonly batch: BatchView;
   readonly archive: Archive;
@@ -68,8 +69,10 @@ async function openInto(closers: Closer[], config: Config, meters: MeterSet, clo
   const { partitions, buckets, epochMs } = config;
   const recorded = { partitions, buckets, epochMs, meters: canonicalMeters(meters), tenants: tenantsText(config.tenants) };
   await recordInstallation(pool, recorded, differences);
-  const log = await openPostgresLog({ pool, partitions, clock });
+  const log = await openConfiguredLog({ config, clock, pool });
   closers.push(() => log.close());
+  const catalog = postgresCatalog(pool, { firstFormat: config.archiveFormat });
+  await demandSameLog(log, catalog);
   await sweepTemporaries(layout.archiveDir);
   const archive = fileArchive(layout.archiveDir);
   const speed = new MemorySpeedStore(buckets);
@@ -80,7 +83,7 @@ async function openInto(closers: Closer[], config: Config, meters: MeterSet, clo
     log,
     archive,
     speed,
-    catalog: postgresCatalog(pool, { firstFormat: config.archiveFormat }),
+    catalog,
     batch: postgresBatchView(pool),
   };
   return { ...stores, close: () => closeAll(closers) };
@@ -100,17 +103,4 @@ async function openDatabase(closers: Closer[], config: Config, databaseDir: stri
   closers.push(() => pool.end());
   await migrate(pool);
   return pool;
-}
-
-/** The lineages as of the last look: asking is no read of the log. */
-export class KnownLineages {
-  #lineages: readonly Lineage[] = [];
-
-  async refresh(log: Pick<PostgresLog, 'lineages'>): Promise<void> {
-    this.#lineages = await log.lineages();
-  }
-
-  get list(): readonly Lineage[] {
-    return this.#lineages;
-  }
 }

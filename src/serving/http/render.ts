@@ -1,24 +1,15 @@
 /** Events, records and rejects as JSON: the form in which the native edge takes them. */
 import type { LogRecord, Reject } from '../../contract.ts';
 import { decodeEvent } from '../../domain/avro.ts';
-import { formatDecimal } from '../../domain/decimal.ts';
-import type { UsageEvent } from '../../domain/event.ts';
 import { isFault } from '../../domain/fault.ts';
+import { nativeOf } from '../../domain/native.ts';
 import { formatTime } from '../../domain/time.ts';
 import type { Decoded } from '../../processors/decode.ts';
 
 /** ISO 8601, UTC, of milliseconds since 1970. */
 export const isoOf = (ms: number): string => formatTime(ms * 1000);
 
-export const eventJson = (event: UsageEvent) => ({
-  tenant_id: event.tenant,
-  event_type: event.type,
-  quantity: formatDecimal(event.quantity),
-  idempotency_key: event.key,
-  event_timestamp: formatTime(event.timestamp),
-  subject: event.subject,
-  properties: JSON.parse(event.properties) as unknown,
-});
+export const eventJson = nativeOf;
 
 const base64 = (value: Uint8Array): string => Buffer.from(value.buffer, value.byteOffset, value.length).toString('base64');
 
