@@ -1,6 +1,7 @@
 /** Every setting: one schema, from flags, environment and file to a frozen object; all faults at once. */
 import { resolve } from 'node:path';
 import { parse } from 'yaml';
+import { isPrivacy, type Privacy } from './domain/privacy.ts';
 import { MeterError } from './errors.ts';
 import { SETTINGS, type Setting } from './settings.ts';
 
@@ -30,6 +31,8 @@ export interface Config {
   readonly processors: readonly string[];
   readonly checkProcessors: 'on' | 'off';
   readonly logModule: string | undefined;
+  readonly privacy: Privacy | undefined;
+  readonly privacySecret: string | undefined;
   readonly insecure: boolean;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
@@ -74,18 +77,32 @@ function readSetting(setting: Setting, raw: unknown, dir: string): Read {
     case 'module':
       return isText(raw) ? { value: modulePath(raw, dir) } : { fault: MODULE };
     case 'text':
-      return isText(raw) ? { value: raw } : { fault: 'a text' };
+      return isText(raw, setting.least) ? { value: raw } : { fault: textOf(setting) };
+    case 'privacy':
+      return readPrivacy(raw);
   }
 }
 
-const isText = (raw: unknown): raw is string => typeof raw === 'string' && raw !== '';
+const isText = (raw: unknown, least = 1): raw is string => typeof raw === 'string' && raw.length >= least;
+const textOf = ({ least }: Setting): string => (least === undefined ? 'a text' : `a text of at least ${least} characters`);
+
+/** In the environment it is the YAML or JSON of what stands in the file. */
+function readPrivacy(raw: unknown): Read {
+  try {
+    const value: unknown = typeof raw === 'string' ? parse(raw) : raw;
+    if (isPrivacy(value)) return { value };
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+  }
+  return { fault: 'EVENT_TYPE: { default: keep | hash | drop, properties: { PATH: keep | hash | drop } }' };
+}
 
 const MODULE = 'the name of a package, or a path that begins with ./, ../ or /';
 const modulePath = (name: string, dir: string): string => (/^(\.\.?)?\//.test(name) ? resolve(dir, name) : name);
 
 function readModules(raw: unknown, dir: string): Read {
   const list: unknown = typeof raw === 'string' ? raw.split(',').map((name) => name.trim()) : raw;
-  if (!Array.isArray(list) || !list.every(isText)) return { fault: `a list, each ${MODULE}` };
+  if (!Array.isArray(list) || !list.every((name) => isText(name))) return { fault: `a list, each ${MODULE}` };
   return { value: Object.freeze(list.map((name) => modulePath(name, dir))) };
 }
 

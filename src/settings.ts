@@ -1,7 +1,7 @@
 /** The settings, each with its meaning, unit and default. docs/configuration.md is generated from this. */
 export interface Setting {
   readonly name: string;
-  readonly type: 'integer' | 'text' | 'boolean' | 'choice' | 'tenants' | 'module' | 'modules';
+  readonly type: 'integer' | 'text' | 'boolean' | 'choice' | 'tenants' | 'module' | 'modules' | 'privacy';
   readonly default?: unknown;
   readonly least?: number;
   readonly most?: number;
@@ -173,6 +173,20 @@ export const SETTINGS: readonly Setting[] = [
     name: 'logModule',
     type: 'module',
     description: 'Module whose `openLog` is used instead of the PostgreSQL log. See [extending](extending.md).',
+  },
+  {
+    name: 'privacy',
+    type: 'privacy',
+    description:
+      'What of an event is kept, hashed or dropped before the log, by event type and path: `EVENT_TYPE: { default: keep, properties: { user.email: hash, note: drop } }`. See [extending](extending.md#privacy).',
+  },
+  {
+    name: 'privacySecret',
+    type: 'text',
+    least: 32,
+    secret: true,
+    description:
+      'What privacy hashes under, at least 32 characters. Without it a secret is minted in the data directory; with `databaseUrl` it is needed where a rule hashes.',
   },
   {
     name: 'insecure',

@@ -34,8 +34,8 @@ export function askOf(config: Config, url: string | undefined): Ask {
  */
 async function withDirectory<T>(config: Config, use: (asker: Asker) => Promise<T>): Promise<T> {
   const meters = await loadMeters(config.metersFile);
-  const settings = settingsOf(config, meters);
   const stores = await openStores(config, meters, systemClock, 'reader');
+  const settings = settingsOf(config, stores.meters);
   const registry = openRegistry();
   const level = config.logLevel === 'info' ? 'warn' : config.logLevel;
   const facts = openFacts({ registry, logger: openLog({ level }) });

@@ -5,6 +5,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { CUT_END, type Outgoing, type Written } from '../contract.ts';
 import { encodeEvent } from '../domain/avro.ts';
+import type { Edge } from '../domain/edge.ts';
 import type { UsageEvent } from '../domain/event.ts';
 import { routingKeyOf } from '../domain/routing.ts';
 import { MeterError } from '../errors.ts';
@@ -17,6 +18,8 @@ import { importFile, type ImportResult } from '../sources/import/importer.ts';
 import { parseMapping } from '../sources/import/mapping.ts';
 import { archiving, type Ports, runAll } from '../topology.ts';
 import { Client } from './client.ts';
+import { openEdge } from './edge.ts';
+import { loadProcessors } from './modules.ts';
 import { json, type Streams } from './output.ts';
 import { loadMeters, settingsOf } from './product.ts';
 import { progressLine } from './progress.ts';
@@ -37,10 +40,15 @@ const DEAD_LOG_MS = 0;
 
 type Send = (events: readonly UsageEvent[]) => Promise<void>;
 
+interface Sink {
+  readonly send: Send;
+  readonly edge?: Edge;
+}
+
 async function runImport(
   path: string,
   flags: ImportFlags,
-  send: Send,
+  sink: Sink,
   streams: Streams,
   signal: AbortSignal,
 ): Promise<ImportResult> {
@@ -49,7 +57,7 @@ async function runImport(
   const now = (): number => systemClock.now();
   const rejectsPath = `${path}.rejects.ndjson`;
   try {
-    return await importFile({ path, mapping, send, batch: BATCH, rejectsPath, now, signal, onProgress: progress.show });
+    return await importFile({ path, mapping, ...sink, batch: BATCH, rejectsPath, now, signal, onProgress: progress.show });
   } finally {
     progress.end();
   }
@@ -66,10 +74,39 @@ export async function importCommand(
   const result =
     flags.url === undefined
       ? await importIntoDirectory(path, flags, config, streams, stop)
-      : await runImport(path, flags, (events) => new Client(flags.url ?? '').send(events, { history: true }), streams, stop);
+      : await importToServer(path, flags, flags.url, streams, stop);
   const rejected = result.rejected === 0 ? '' : `, ${result.rejected} rows rejected (see ${path}.rejects.ndjson)`;
-  streams.out(flags.json === true ? json(result) : `${result.rows} rows read, ${result.events} events imported${rejected}`);
+  streams.out(
+    flags.json === true
+      ? json(result)
+      : `${result.rows} rows read, ${result.events} events imported${dropped(result)}${rejected}`,
+  );
   return 0;
+}
+
+const dropped = ({ filtered }: ImportResult): string =>
+  Object.entries(filtered)
+    .map(([code, count]) => `, ${count} dropped by a processor with ${code}`)
+    .join('');
+
+/** What a processor drops is known to the server alone, which runs it. */
+async function importToServer(
+  path: string,
+  flags: ImportFlags,
+  url: string,
+  streams: Streams,
+  stop: AbortSignal,
+): Promise<ImportResult> {
+  const client = new Client(url);
+  const filtered: Record<string, number> = {};
+  let gone = 0;
+  const send: Send = async (batch) => {
+    const { events, codes } = await client.send(batch, { history: true });
+    gone += events;
+    for (const code of codes) filtered[code] = (filtered[code] ?? 0) + 1;
+  };
+  const result = await runImport(path, flags, { send }, streams, stop);
+  return { ...result, events: result.events - gone, filtered };
 }
 
 async function importIntoDirectory(
@@ -80,13 +117,14 @@ async function importIntoDirectory(
   stop: AbortSignal,
 ): Promise<ImportResult> {
   const meters = await loadMeters(config.metersFile);
+  const processors = await loadProcessors(config.processors, []);
   const stores = await openStores(config, meters, systemClock, 'import');
   const facts = openFacts({
     registry: openRegistry(),
     logger: openLog({ level: config.logLevel === 'info' ? 'warn' : config.logLevel }),
   });
   // Imported records are history: once published there is no reason to keep them in the log.
-  const settings = { ...settingsOf(config, meters), logRetentionMs: DEAD_LOG_MS };
+  const settings = { ...settingsOf(config, stores.meters), logRetentionMs: DEAD_LOG_MS };
   const ports: Ports = { ...stores, clock: systemClock, facts, random: Math.random, unique: randomUUID };
   const over = new AbortController();
   const roles = [runAll(ports, settings, archiving, over.signal)];
@@ -96,10 +134,13 @@ async function importIntoDirectory(
   const failed = running.then(() => new Promise<never>(() => undefined));
   const ahead = new Ahead(stores, systemClock, stop);
   try {
-    const work = runImport(path, flags, (events) => ahead.send(events), streams, stop).then(async (result) => {
-      await ahead.published();
-      return result;
-    });
+    const edge = await openEdge(config, { stores, facts, processors });
+    const work = runImport(path, flags, { send: (events) => ahead.send(events), edge }, streams, stop).then(
+      async (result) => {
+        await ahead.published();
+        return result;
+      },
+    );
     return await Promise.race([work, failed]);
   } finally {
     over.abort();

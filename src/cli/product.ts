@@ -113,7 +113,7 @@ async function startWith({ config, given, meters, processors, stores }: Parts): 
   const registry = openRegistry({ process: true });
   const facts = openFacts({ registry, logger: log });
   const ports: Ports = { ...stores, clock, facts, random, unique: randomUUID };
-  const settings = settingsOf(config, meters);
+  const settings = settingsOf(config, stores.meters);
   const stop = new AbortController();
   const edge = await openEdge(config, { stores, facts, processors });
   const query = await queryService(config, stores, clock);

@@ -5,6 +5,7 @@ import type { Config } from '../config.ts';
 import type { Archive, BatchView, Catalog } from '../contract.ts';
 import type { OpenedLog } from '../log-module.ts';
 import type { MeterSet } from '../domain/meter.ts';
+import { knowingHashes, secretPrint } from '../domain/privacy.ts';
 import { canonicalMeters, differences } from '../domain/meters-file.ts';
 import { makeDataDir, openDataDir } from '../embedded/data-dir.ts';
 import { lockDirectory } from '../embedded/lock.ts';
@@ -15,10 +16,16 @@ import { postgresBatchView } from '../sinks/postgres/batch-view.ts';
 import { postgresCatalog } from '../sinks/postgres/catalog.ts';
 import { recordInstallation } from '../sinks/postgres/installation.ts';
 import { migrate } from '../sinks/postgres/migrate.ts';
+import { recordSecret } from '../sinks/postgres/secret.ts';
 import { openPool } from '../sinks/postgres/pool.ts';
+import { demandMeasurable, secretOf } from './privacy.ts';
 import { demandSameLog, openConfiguredLog } from './open-log.ts';
 
 export interface Stores {
+  /** What privacy rules hash under; undefined with a server and no rule that hashes. */
+  readonly secret: Uint8Array | undefined;
+  /** As they count: their filters know hashed values, too. */
+  readonly meters: MeterSet;
   readonly pool: Pool;
   readonly log: OpenedLog;
   readonly catalog: Catalog;
@@ -61,6 +68,7 @@ export async function openStores(config: Config, meters: MeterSet, clock: Clock,
 }
 
 async function openInto(closers: Closer[], config: Config, meters: MeterSet, clock: Clock, role: string): Promise<Stores> {
+  demandMeasurable(config, meters);
   await makeDataDir(config.dataDir);
   const lock = await lockDirectory(config.dataDir, role);
   closers.push(() => lock.release());
@@ -69,6 +77,8 @@ async function openInto(closers: Closer[], config: Config, meters: MeterSet, clo
   const { partitions, buckets, epochMs } = config;
   const recorded = { partitions, buckets, epochMs, meters: canonicalMeters(meters), tenants: tenantsText(config.tenants) };
   await recordInstallation(pool, recorded, differences);
+  const secret = await secretOf(config);
+  await recordSecret(pool, secret && secretPrint(secret));
   const log = await openConfiguredLog({ config, clock, pool });
   closers.push(() => log.close());
   const catalog = postgresCatalog(pool, { firstFormat: config.archiveFormat });
@@ -79,6 +89,8 @@ async function openInto(closers: Closer[], config: Config, meters: MeterSet, clo
   const embedded = config.databaseUrl === undefined;
   const stores = {
     embedded,
+    secret,
+    meters: knowingHashes(meters, secret),
     pool,
     log,
     archive,

@@ -58,7 +58,7 @@ const summary = (e: UsageEvent) => [e.key, formatDecimal(e.quantity), formatTime
 describe('importing', () => {
   test('makes several events of a row, with seven decimals of a second and CRLF', async () => {
     const { result, events } = await imported('a.csv', `\uFEFF${HEADER}\r\n2023-11-16 18:17:03.9799600,4808,10,eu\r\n`);
-    expect(result).toEqual({ rows: 1, events: 2, rejected: 0 });
+    expect(result).toEqual({ rows: 1, events: 2, filtered: {}, rejected: 0 });
     expect(events.map(summary)).toEqual([
       ['conv-1-context-eu', '4808', '2023-11-16T18:17:03.979960Z', '{"model":"gpt","region":"eu"}'],
       ['conv-1-generated-eu', '10', '2023-11-16T18:17:03.979960Z', '{"model":"gpt","region":"eu"}'],
@@ -82,7 +82,7 @@ describe('importing', () => {
       `${line('12345678901234567890.5')}\n\nnot json\n[1]\n${line('1e3')}\n`,
     );
     expect(events.map((e) => formatDecimal(e.quantity))).toEqual(['12345678901234567890.5', '1', '1000', '1']);
-    expect(result).toEqual({ rows: 4, events: 4, rejected: 2 });
+    expect(result).toEqual({ rows: 4, events: 4, filtered: {}, rejected: 2 });
   });
 
   test('puts rows that cannot be used into a file, whole or not at all, with line, code and value', async () => {
@@ -94,7 +94,7 @@ describe('importing', () => {
       '2099-01-01 00:00:00,1,2,eu',
     ];
     const { result, events, rejects } = await imported('a.csv', [HEADER, ...rows].join('\n'));
-    expect(result).toEqual({ rows: 5, events: 2, rejected: 4 });
+    expect(result).toEqual({ rows: 5, events: 2, filtered: {}, rejected: 4 });
     expect(events).toHaveLength(2);
     expect(rejects.map((r) => [r.line, r.row, r.code])).toEqual([
       [3, 2, 'NOT_A_DECIMAL'],

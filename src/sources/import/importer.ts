@@ -1,6 +1,7 @@
 /** Imports a file: rows to events, in batches, with back-pressure; what cannot be used goes into a file of its own. */
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { once } from 'node:events';
+import { type Edge, openEdge, type Passed } from '../../domain/edge.ts';
 import { checkEvent, checkTime, type NativeFields, type UsageEvent } from '../../domain/event.ts';
 import { type Fault, isFault } from '../../domain/fault.ts';
 import { UnsafeNumber } from '../../domain/json.ts';
@@ -17,6 +18,8 @@ export interface ImportOptions {
   /** The file for rows that cannot be used; made only when there is one. */
   readonly rejectsPath: string;
   readonly now: () => number;
+  /** What happens to an event before the log. Absent: nothing, or a server does it. */
+  readonly edge?: Edge;
   readonly onProgress?: (progress: ImportProgress) => void;
   readonly signal?: AbortSignal;
 }
@@ -30,6 +33,8 @@ export interface ImportProgress {
 export interface ImportResult {
   readonly rows: number;
   readonly events: number;
+  /** Events that a processor of this process dropped, by code. */
+  readonly filtered: Readonly<Record<string, number>>;
   readonly rejected: number;
 }
 
@@ -94,25 +99,30 @@ function demandColumns(mapping: Mapping, header: readonly string[]): void {
 }
 
 /** What a row gives: its events, or the first fault of any of them. A row is used whole or not at all. */
-function eventsOf(row: Row, mapping: Mapping, now: number): UsageEvent[] | Fault {
-  const events: UsageEvent[] = [];
+function eventsOf(row: Row, { mapping, now, edge = openEdge }: ImportOptions): Passed | Fault {
+  if (row.values === undefined) return { code: 'UNDECODABLE', field: '', value: '', reason: row.fault ?? '' };
+  const moment = now();
+  const inTime = (event: UsageEvent): Fault | undefined => checkTime(event, moment);
+  const [events, filtered]: [UsageEvent[], string[]] = [[], []];
   for (const fields of fieldsOf(row, mapping)) {
     const event = checkEvent(fields);
     if (isFault(event)) return event;
-    const wrong = checkTime(event, now);
-    if (wrong !== undefined) return wrong;
-    events.push(event);
+    const passed = inTime(event) ?? edge(event, inTime);
+    if (isFault(passed)) return passed;
+    events.push(...passed.events);
+    filtered.push(...passed.filtered);
   }
-  return events;
+  return { events, filtered };
 }
 
 /** Throws BAD_INPUT_FILE, BAD_MAPPING, or what `send` throws. Importing again changes nothing: keys are those of the rows. */
 export async function importFile(options: ImportOptions): Promise<ImportResult> {
-  const { path, mapping, send, batch, now, onProgress, signal } = options;
+  const { path, mapping, send, batch, onProgress, signal } = options;
   const file = await openRows(path, (header) => {
     demandColumns(mapping, header);
   });
   const rejects = new Rejects(options.rejectsPath);
+  const filtered = new Map<string, number>();
   let [rows, events] = [0, 0];
   let waiting: UsageEvent[] = [];
   const flush = async (): Promise<void> => {
@@ -125,17 +135,18 @@ export async function importFile(options: ImportOptions): Promise<ImportResult> 
     for await (const row of file.rows) {
       signal?.throwIfAborted();
       rows += 1;
-      const found: UsageEvent[] | Fault =
-        row.values === undefined
-          ? { code: 'UNDECODABLE', field: '', value: '', reason: row.fault ?? '' }
-          : eventsOf(row, mapping, now());
-      if (Array.isArray(found)) waiting.push(...found);
-      else await rejects.add(row, found);
+      const found = eventsOf(row, options);
+      if (isFault(found)) {
+        await rejects.add(row, found);
+        continue;
+      }
+      waiting.push(...found.events);
+      for (const code of found.filtered) filtered.set(code, (filtered.get(code) ?? 0) + 1);
       if (waiting.length >= batch) await flush();
     }
     await flush();
   } finally {
     await rejects.close();
   }
-  return { rows, events, rejected: rejects.count };
+  return { rows, events, filtered: Object.fromEntries(filtered), rejected: rejects.count };
 }
