@@ -73,11 +73,11 @@ async function openInto(closers: Closer[], config: Config, meters: MeterSet, clo
   const lock = await lockDirectory(config.dataDir, role);
   closers.push(() => lock.release());
   const layout = await openDataDir(config.dataDir);
+  const secret = await secretOf(config);
   const pool = await openDatabase(closers, config, layout.databaseDir);
   const { partitions, buckets, epochMs } = config;
   const recorded = { partitions, buckets, epochMs, meters: canonicalMeters(meters), tenants: tenantsText(config.tenants) };
   await recordInstallation(pool, recorded, differences);
-  const secret = await secretOf(config);
   await recordSecret(pool, secret && secretPrint(secret));
   const log = await openConfiguredLog({ config, clock, pool });
   closers.push(() => log.close());
