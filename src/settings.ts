@@ -90,9 +90,9 @@ export const SETTINGS: readonly Setting[] = [
     type: 'integer',
     default: 1,
     least: 1,
-    most: 2,
+    most: 4,
     description:
-      'Archive format of lineages that are read for the first time: 1 seals after 2,000 records or 2 s, 2 after 50,000 or 60 s.',
+      'Archive format of lineages that are read for the first time: 1 seals after 2,000 records or 2 s, 2 after 50,000 or 60 s; 3 and 4 are as 1 and 2, with room for the id of a key in every record.',
   },
   {
     name: 'pastBoundMs',
