@@ -71,6 +71,8 @@ suites('unit and integration suites, with coverage of domain and runtime', [
   ...['--coverage', '--coverage.include=src/domain/**', '--coverage.include=src/runtime/**'],
   ...['--coverage.thresholds.branches=95', '--coverage.reporter=text-summary'],
 ]);
+for (const example of ['embedded', 'processor-enrich']) step(`examples: ${example}`, node, [`examples/${example}.mjs`]);
+suites('examples: a log of one’s own keeps the contract', ['examples']);
 suites('process suites: kills of the real program', ['test/process']);
 if (!quick) {
   suites(

@@ -30,7 +30,7 @@ const filesIn = (folder) =>
 /** Only what the simulation reaches; the rest of src needs servers. */
 const FOLDERS = ['src/domain', 'src/runtime', 'src/processors', 'src/sinks/memory', 'src/sinks/speed', 'src/sinks/archive'];
 const MORE = ['src/batch', 'src/serving', 'test/simulation', 'test/support'];
-const SINGLE = ['src/clock.ts', 'src/contract.ts', 'src/errors.ts', 'src/topology.ts'];
+const SINGLE = ['src/clock.ts', 'src/contract.ts', 'src/errors.ts', 'src/topology.ts', 'src/conformance/places.ts'];
 
 /** Answers the directory, and how to remove it. */
 export function compile() {

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 
 const root = new URL('../', import.meta.url);
 
-const shown = (value) => (value === undefined ? '–' : `\`${String(value)}\``);
+const shown = (value) => (value === undefined || String(value) === '' ? '–' : `\`${String(value)}\``);
 
 /** The text of docs/configuration.md. */
 export async function generated() {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { envName, parseConfig, shownConfig } from './config.ts';
 import { SETTINGS } from './settings.ts';
@@ -52,5 +53,28 @@ describe('the configuration', () => {
 
   test('has a name in the environment for every setting', () => {
     expect(SETTINGS.map(({ name }) => envName(name))).toContain('METERFOLD_MAX_BODY_BYTES');
+  });
+
+  test('finds modules beside the file that names them, else from the working directory', () => {
+    const file = 'processors: [./a.mjs, package]\nlogModule: ../log.mjs\n';
+    const config = parseConfig({ file, fileDir: '/etc/meterfold' });
+    expect([config.processors, config.logModule]).toEqual([['/etc/meterfold/a.mjs', 'package'], '/etc/log.mjs']);
+    const env = { METERFOLD_PROCESSORS: './a.mjs, package' };
+    expect(parseConfig({ env, file, fileDir: '/etc' }).processors).toEqual([resolve('a.mjs'), 'package']);
+    expect(() => parseConfig({ flags: { processors: [1] } })).toThrow(/processors: .* a list, each the name of a package/);
+  });
+
+  test('reads privacy rules from the file, or as text from the environment', () => {
+    const privacy = { call: { default: 'drop', properties: { 'user.id': 'hash' } } };
+    expect(parseConfig({ file: JSON.stringify({ privacy }) }).privacy).toEqual(privacy);
+    expect(parseConfig({ env: { METERFOLD_PRIVACY: JSON.stringify(privacy) } }).privacy).toEqual(privacy);
+    for (const wrong of ['call', '{', { call: { default: 'delete' } }])
+      expect(() => parseConfig({ flags: { privacy: wrong } })).toThrow(/privacy: .* keep \| hash \| drop/);
+  });
+
+  test('refuses a privacy secret that is short, without showing it', () => {
+    expect(() => parseConfig({ flags: { privacySecret: 'short-secret' } })).toThrow(
+      /privacySecret: the value is not allowed; allowed: a text of at least 32 characters/,
+    );
   });
 });

@@ -1,5 +1,7 @@
 /** Every setting: one schema, from flags, environment and file to a frozen object; all faults at once. */
+import { resolve } from 'node:path';
 import { parse } from 'yaml';
+import { isPrivacy, type Privacy } from './domain/privacy.ts';
 import { MeterError } from './errors.ts';
 import { SETTINGS, type Setting } from './settings.ts';
 
@@ -26,6 +28,12 @@ export interface Config {
   readonly afterTimeoutMs: number;
   readonly maxBodyBytes: number;
   readonly maxEventsPerRequest: number;
+  /** Names of packages, and absolute paths. */
+  readonly processors: readonly string[];
+  readonly checkProcessors: 'on' | 'off';
+  readonly logModule: string | undefined;
+  readonly privacy: Privacy | undefined;
+  readonly privacySecret: string | undefined;
   readonly insecure: boolean;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
@@ -36,6 +44,8 @@ export interface ConfigInput {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Text of a YAML file whose keys are the names of the settings. */
   readonly file?: string;
+  /** The directory of that file: its paths of modules are relative to it, those of flags and environment to the working directory. */
+  readonly fileDir?: string;
 }
 
 export const envName = (name: string): string => `METERFOLD_${name.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`;
@@ -49,7 +59,7 @@ function readInteger(raw: unknown, { least = 0, most = Number.MAX_SAFE_INTEGER }
   return ok ? { value } : { fault: `a whole number from ${least} to ${most}` };
 }
 
-function readSetting(setting: Setting, raw: unknown): Read {
+function readSetting(setting: Setting, raw: unknown, dir: string): Read {
   switch (setting.type) {
     case 'integer':
       return readInteger(raw, setting);
@@ -63,9 +73,38 @@ function readSetting(setting: Setting, raw: unknown): Read {
         : { fault: (setting.choices ?? []).join(', ') };
     case 'tenants':
       return readTenants(raw);
+    case 'modules':
+      return readModules(raw, dir);
+    case 'module':
+      return isText(raw) ? { value: modulePath(raw, dir) } : { fault: MODULE };
     case 'text':
-      return typeof raw === 'string' && raw !== '' ? { value: raw } : { fault: 'a text' };
+      return isText(raw, setting.least) ? { value: raw } : { fault: textOf(setting) };
+    case 'privacy':
+      return readPrivacy(raw);
   }
+}
+
+const isText = (raw: unknown, least = 1): raw is string => typeof raw === 'string' && raw.length >= least;
+const textOf = ({ least }: Setting): string => (least === undefined ? 'a text' : `a text of at least ${least} characters`);
+
+/** In the environment it is the YAML or JSON of what stands in the file. */
+function readPrivacy(raw: unknown): Read {
+  try {
+    const value: unknown = typeof raw === 'string' ? parse(raw) : raw;
+    if (isPrivacy(value)) return { value };
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+  }
+  return { fault: 'EVENT_TYPE: { default: keep | hash | drop, properties: { PATH: keep | hash | drop } }' };
+}
+
+const MODULE = 'the name of a package, or a path that begins with ./, ../ or /';
+const modulePath = (name: string, dir: string): string => (/^(\.\.?)?\//.test(name) ? resolve(dir, name) : name);
+
+function readModules(raw: unknown, dir: string): Read {
+  const list: unknown = typeof raw === 'string' ? raw.split(',').map((name) => name.trim()) : raw;
+  if (!Array.isArray(list) || !list.every((name) => isText(name))) return { fault: `a list, each ${MODULE}` };
+  return { value: Object.freeze(list.map((name) => modulePath(name, dir))) };
 }
 
 function readTenants(raw: unknown): Read {
@@ -102,15 +141,17 @@ function unknownNames(env: Readonly<Record<string, unknown>>, file: Readonly<Rec
 }
 
 /** Throws BAD_CONFIG, whose message lists every fault. */
-export function parseConfig({ flags = {}, env = {}, file }: ConfigInput): Config {
+export function parseConfig({ flags = {}, env = {}, file, fileDir = '.' }: ConfigInput): Config {
   const faults: string[] = [];
   const fromFile = readFile(file, faults);
   faults.push(...unknownNames(env, fromFile));
   const config: Record<string, unknown> = {};
   for (const setting of SETTINGS) {
     const { name } = setting;
-    const raw = flags[name] ?? env[envName(name)] ?? fromFile[name] ?? setting.default;
-    const read: Read = raw === undefined ? { value: undefined } : readSetting(setting, raw);
+    const given = flags[name] ?? env[envName(name)];
+    const raw = given ?? fromFile[name] ?? setting.default;
+    const dir = given === undefined ? fileDir : '.';
+    const read: Read = raw === undefined ? { value: undefined } : readSetting(setting, raw, dir);
     if ('fault' in read)
       faults.push(
         `${name}: ${setting.secret === true ? 'the value' : JSON.stringify(raw)} is not allowed; allowed: ${read.fault}`,

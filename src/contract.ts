@@ -95,6 +95,39 @@ export interface Producer {
   control(control: Control): Promise<void>;
 }
 
+// ------------------------------------------------------------------------------------------------------- at the edge
+
+/** An event as a processor sees it: frozen, under the names of HTTP. What comes back may be built by a spread of it. */
+export interface EdgeEvent {
+  readonly tenant_id: string;
+  readonly event_type: string;
+  /** A decimal as text: no float touches a quantity. */
+  readonly quantity: string;
+  readonly idempotency_key: string;
+  /** ISO 8601, UTC. */
+  readonly event_timestamp: string;
+  readonly subject: string | null;
+  readonly properties: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Filter: `drop` with a code in capitals. Enrich: a changed event with the same key. Split: a list of events, whose keys are
+ * distinct and start with the key of the first.
+ */
+export type EdgeOutcome = 'keep' | EdgeEvent | readonly EdgeEvent[] | { readonly drop: string };
+
+/**
+ * A user's step between the checks of an event and the log. The same event must always give the same outcome, because callers
+ * send again what was not acknowledged. The outcome passes the checks of any event; one that throws, or answers anything
+ * else, rejects that event with PROCESSOR_FAULT and touches no other.
+ */
+export interface EdgeProcessor {
+  readonly name: string;
+  /** A whole number from 1. Recorded at each start; a start with a lower one is refused. */
+  readonly version: number;
+  process(event: EdgeEvent): EdgeOutcome;
+}
+
 // ------------------------------------------------------------------------------------------------------ on the way
 
 /** `ok`, `MISROUTED`, or the code of a reject. A pure function of (record, lineage, rule set). */
@@ -433,6 +466,12 @@ export interface BatchView {
 export interface Facts {
   accepted(events: number): void;
   refused(code: string, events: number): void;
+  /** A processor dropped events, with this code. */
+  filtered(code: string, events: number): void;
+  /** A processor broke what it is held to. `what` never holds what an event did. */
+  processorFaulted(processor: string, what: string, error?: unknown): void;
+  /** `from` or `to` undefined: it is new, or no longer used. */
+  processorChanged(processor: string, from: number | undefined, to: number | undefined): void;
   applied(lineage: string, records: number): void;
   cropped(lineage: string, records: number): void;
   sealed(row: SegmentRow, seconds: number): void;

@@ -1,7 +1,7 @@
 /** The settings, each with its meaning, unit and default. docs/configuration.md is generated from this. */
 export interface Setting {
   readonly name: string;
-  readonly type: 'integer' | 'text' | 'boolean' | 'choice' | 'tenants';
+  readonly type: 'integer' | 'text' | 'boolean' | 'choice' | 'tenants' | 'module' | 'modules' | 'privacy';
   readonly default?: unknown;
   readonly least?: number;
   readonly most?: number;
@@ -97,9 +97,9 @@ export const SETTINGS: readonly Setting[] = [
     type: 'integer',
     default: 1,
     least: 1,
-    most: 2,
+    most: 4,
     description:
-      'Archive format of lineages that are read for the first time: 1 seals after 2,000 records or 2 s, 2 after 50,000 or 60 s.',
+      'Archive format of lineages that are read for the first time: 1 seals after 2,000 records or 2 s, 2 after 50,000 or 60 s; 3 and 4 are as 1 and 2, with room for the id of a key in every record.',
   },
   {
     name: 'pastBoundMs',
@@ -161,6 +161,39 @@ export const SETTINGS: readonly Setting[] = [
     least: 1,
     most: 10_000,
     description: 'Most events in one request.',
+  },
+  {
+    name: 'processors',
+    type: 'modules',
+    default: [],
+    description:
+      'Modules whose `processor` sees every event before the log, in this order: names of packages, or paths that begin with `./`, `../` or `/`, relative to the file of settings, else to the working directory. Separated by commas in the environment. See [extending](extending.md).',
+  },
+  {
+    name: 'checkProcessors',
+    type: 'choice',
+    default: 'on',
+    choices: ['on', 'off'],
+    description: 'Process every event twice and reject it where the results differ.',
+  },
+  {
+    name: 'logModule',
+    type: 'module',
+    description: 'Module whose `openLog` is used instead of the PostgreSQL log. See [extending](extending.md).',
+  },
+  {
+    name: 'privacy',
+    type: 'privacy',
+    description:
+      'What of an event is kept, hashed or dropped before the log, by event type and path: `EVENT_TYPE: { default: keep, properties: { user.email: hash, note: drop } }`. See [extending](extending.md#privacy).',
+  },
+  {
+    name: 'privacySecret',
+    type: 'text',
+    least: 32,
+    secret: true,
+    description:
+      'What privacy hashes under, at least 32 characters. Without it a secret is minted in the data directory; with `databaseUrl` it is needed where a rule hashes.',
   },
   {
     name: 'insecure',

@@ -10,7 +10,8 @@ import { openRegistry } from '../observe/metrics.ts';
 import { httpServer } from '../serving/http/server.ts';
 import { counting, type Ports, work } from '../topology.ts';
 import { Client } from './client.ts';
-import { httpPorts, queryService, settingsOf } from './product.ts';
+import { settingsOf } from './product.ts';
+import { httpPorts, queryService } from './serve.ts';
 import { openStores, type Stores } from './stores.ts';
 
 export interface Asker {

@@ -1,19 +1,8 @@
 /** Talks to a running server, for commands with `--url`. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UsageEvent } from '../domain/event.ts';
-import { formatDecimal } from '../domain/decimal.ts';
-import { formatTime } from '../domain/time.ts';
+import { nativeOf } from '../domain/native.ts';
 import { MeterError } from '../errors.ts';
-
-const native = (e: UsageEvent): Record<string, unknown> => ({
-  tenant_id: e.tenant,
-  event_type: e.type,
-  quantity: formatDecimal(e.quantity),
-  idempotency_key: e.key,
-  event_timestamp: formatTime(e.timestamp),
-  ...(e.subject === null ? {} : { subject: e.subject }),
-  properties: JSON.parse(e.properties) as unknown,
-});
 
 interface Problem {
   readonly detail?: string;
@@ -24,12 +13,20 @@ interface Problem {
 }
 interface Accepted {
   readonly rejected: number;
+  readonly filtered: number;
   readonly results: readonly {
     readonly status: string;
+    /** Of an event that is accepted in part. */
+    readonly filtered?: readonly string[];
     readonly code?: string;
     readonly field?: string;
     readonly value?: string;
   }[];
+}
+
+export interface Dropped {
+  readonly events: number;
+  readonly codes: readonly string[];
 }
 
 const TRIES = 60;
@@ -53,13 +50,21 @@ export class Client {
     }
   }
 
-  /** Throws for an event that the server refuses: the caller has checked them all. */
-  async send(events: readonly UsageEvent[], { history }: { readonly history: boolean }): Promise<void> {
-    const body = JSON.stringify(events.map(native));
+  /**
+   * Answers what processors of the server dropped: whole events, and the codes of all that they did. Throws for an event that
+   * the server refuses: the caller has checked them all.
+   */
+  async send(events: readonly UsageEvent[], { history }: { readonly history: boolean }): Promise<Dropped> {
+    const body = JSON.stringify(events.map(nativeOf));
     const headers = { 'content-type': 'application/json' };
     const answer = await this.json<Accepted>(`/v1/events${history ? '?history=1' : ''}`, { method: 'POST', body, headers });
     const wrong = answer.results.find(({ status }) => status === 'rejected');
-    if (wrong === undefined) return;
+    if (wrong === undefined) {
+      const codes = answer.results.flatMap(({ status, code = '', filtered = [] }) =>
+        status === 'filtered' ? [code] : filtered,
+      );
+      return { events: answer.filtered, codes };
+    }
     throw new MeterError(
       'BAD_INPUT_FILE',
       `import: the server rejected ${answer.rejected} events, the first with ${wrong.code ?? ''}`,

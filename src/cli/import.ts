@@ -3,6 +3,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
+import type { Edge } from '../domain/edge.ts';
 import type { UsageEvent } from '../domain/event.ts';
 import { asError, MeterError } from '../errors.ts';
 import { maintain } from '../embedded/maintenance.ts';
@@ -16,6 +17,8 @@ import { parseMapping } from '../sources/import/mapping.ts';
 import { archiving, type Ports, runAll } from '../topology.ts';
 import { Ahead } from './ahead.ts';
 import { Client } from './client.ts';
+import { openEdge } from './edge.ts';
+import { loadProcessors } from './modules.ts';
 import { json, type Streams } from './output.ts';
 import { loadDeclared, settingsOf } from './product.ts';
 import { progressLine } from './progress.ts';
@@ -37,6 +40,8 @@ const DEAD_LOG_MS = 0;
 /** Where events go. */
 interface Target {
   readonly send: (events: readonly UsageEvent[]) => Promise<void>;
+  /** What happens to events before; absent where a server does it. */
+  readonly edge?: Edge;
   /** Resolves when all that was sent is where it stays. */
   readonly settled: () => Promise<void>;
   /** Names the log: rows that are done in one log are not done in another. */
@@ -70,7 +75,7 @@ function checkpointOf({ path, flags, streams }: Running, identity: string): Chec
   return { path: file, identity, now, note: streams.err };
 }
 
-async function runImport(running: Running, { send, settled, identity }: Target): Promise<ImportResult> {
+async function runImport(running: Running, { send, settled, edge, identity }: Target): Promise<ImportResult> {
   const { path, flags, streams, stop: signal } = running;
   const text = await readMapping(flags.mapping);
   const mapping = parseMapping(text);
@@ -82,7 +87,7 @@ async function runImport(running: Running, { send, settled, identity }: Target):
   const [rejectsPath, onProgress] = [rejectsOf(path, flags), progress.show];
   try {
     const files = { path, rejectsPath, checkpoint };
-    return await importPath({ ...files, mapping, send, settled, batch: BATCH, now, signal, onProgress });
+    return await importPath({ ...files, mapping, send, settled, edge, batch: BATCH, now, signal, onProgress });
   } finally {
     progress.end();
   }
@@ -108,23 +113,30 @@ export async function importCommand(
   const result =
     flags.url === undefined
       ? await importIntoDirectory(running, config)
-      : await runImport(running, await server(new Client(flags.url)));
+      : await importToServer(running, new Client(flags.url));
   streams.out(flags.json === true ? json(result) : summary(result, path, flags));
   return 0;
 }
 
 const identityOf = (lineages: readonly string[]): string => [...lineages].sort().join(' ');
 
-async function server(client: Client): Promise<Target> {
+/** What a processor drops is known to the server alone, which runs it. */
+async function importToServer(running: Running, client: Client): Promise<ImportResult> {
   const { lineages } = await client.json<{ lineages: readonly { lineage: string }[] }>('/v1/lineages');
-  return {
-    send: (events) => client.send(events, { history: true }),
-    settled: () => Promise.resolve(),
-    identity: identityOf(lineages.map(({ lineage }) => lineage)),
+  const filtered: Record<string, number> = {};
+  let gone = 0;
+  const send: Target['send'] = async (batch) => {
+    const { events, codes } = await client.send(batch, { history: true });
+    gone += events;
+    for (const code of codes) filtered[code] = (filtered[code] ?? 0) + 1;
   };
+  const identity = identityOf(lineages.map(({ lineage }) => lineage));
+  const result = await runImport(running, { send, settled: () => Promise.resolve(), identity });
+  return { ...result, events: result.events - gone, filtered };
 }
 
 async function importIntoDirectory(running: Running, config: Config): Promise<ImportResult> {
+  const processors = await loadProcessors(config.processors, []);
   const stores = await openStores(config, systemClock, { role: 'import', declared: await loadDeclared(config) });
   const facts = openFacts({
     registry: openRegistry(),
@@ -143,7 +155,8 @@ async function importIntoDirectory(running: Running, config: Config): Promise<Im
   try {
     const lineages = await stores.log.lineages();
     const identity = identityOf(lineages.map(({ id }) => id));
-    const target = { send: ahead.send.bind(ahead), settled: ahead.published.bind(ahead), identity };
+    const edge = await openEdge(config, { stores, facts, processors });
+    const target = { edge, send: ahead.send.bind(ahead), settled: ahead.published.bind(ahead), identity };
     return await Promise.race([runImport(running, target), failed]);
   } finally {
     over.abort();

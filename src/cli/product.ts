@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
+import type { EdgeProcessor } from '../contract.ts';
 import { ARCHIVE_FORMATS } from '../domain/formats.ts';
 import { parseMetersFile } from '../domain/meters-file.ts';
 import type { Declared } from '../domain/rules.ts';
@@ -13,18 +14,18 @@ import { openFacts } from '../observe/facts.ts';
 import type { Logger } from '../observe/log.ts';
 import { openRegistry } from '../observe/metrics.ts';
 import { runRole } from '../runtime/role.ts';
-import { type Dependency, type HttpPorts } from '../serving/http/ports.ts';
 import { httpServer } from '../serving/http/server.ts';
-import { QueryService } from '../serving/query.ts';
-import { listEvents, listEventTypes, listTenants } from '../sinks/postgres/events.ts';
-import { listRejects } from '../sinks/postgres/rejects.ts';
-import { listUsageHourly } from '../sinks/postgres/usage-hourly.ts';
+import type { QueryService } from '../serving/query.ts';
 import { metering, type Ports, runAll, type Settings } from '../topology.ts';
+import { openEdge } from './edge.ts';
+import { loadProcessors } from './modules.ts';
+import { httpPorts, queryService } from './serve.ts';
 import { openStores, type Stores } from './stores.ts';
-import { verifyStores } from './verify-stores.ts';
 
 export interface Product {
   readonly url: string;
+  /** The routes, for callers in this process. */
+  readonly app: FastifyInstance;
   readonly stores: Stores;
   /** Rejects when a role fails for good; the product is then to be closed. */
   readonly failed: Promise<never>;
@@ -38,6 +39,10 @@ export interface ProductPorts {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
+  /** Behind those of the settings. */
+  readonly processors?: readonly EdgeProcessor[];
+  /** False: nothing listens; only callers in this process are served. */
+  readonly listens?: boolean;
   /** Stores as the roles are given them: for tests that let a process die at a named point. */
   readonly lend?: (stores: Stores) => Stores;
 }
@@ -80,29 +85,37 @@ function demandLoopback({ host, insecure }: Config): void {
 }
 
 /** Opens the stores, starts every role, listens. Nothing stays open when it throws. */
-export async function startProduct(
-  config: Config,
-  { clock, random, log, lend = (own) => own }: ProductPorts,
-): Promise<Product> {
+export async function startProduct(config: Config, given: ProductPorts): Promise<Product> {
   demandLoopback(config);
-  const stores = lend(await openStores(config, clock, { role: 'dev', declared: await loadDeclared(config) }));
+  const processors = await loadProcessors(config.processors, given.processors ?? []);
+  const { lend = (own: Stores): Stores => own } = given;
+  const stores = lend(await openStores(config, given.clock, { role: 'dev', declared: await loadDeclared(config) }));
+  try {
+    return await startWith({ config, given, processors, stores });
+  } catch (error) {
+    await stores.close();
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly config: Config;
+  readonly given: ProductPorts;
+  readonly processors: readonly EdgeProcessor[];
+  readonly stores: Stores;
+}
+
+async function startWith({ config, given, processors, stores }: Parts): Promise<Product> {
+  const { clock, random, log, listens = true } = given;
   const registry = openRegistry({ process: true });
   const facts = openFacts({ registry, logger: log });
   const ports: Ports = { ...stores, clock, facts, random, unique: randomUUID };
   const settings = settingsOf(config);
   const stop = new AbortController();
+  const edge = await openEdge(config, { stores, facts, processors });
   const query = await queryService(config, stores, clock);
-  const app = httpServer(httpPorts({ config, stores, query, ports, registry, facts, settings }));
-  try {
-    await app.listen({ host: config.host, port: config.port });
-  } catch (error) {
-    await stores.close();
-    throw new MeterError('BAD_CONFIG', `listen on ${config.host}:${config.port}: ${String(error)}`, {
-      field: 'port',
-      value: String(config.port),
-      cause: error,
-    });
-  }
+  const app = httpServer(httpPorts({ config, stores, query, ports, registry, facts, settings, edge }));
+  if (listens) await listen(app, config);
   const running = Promise.all([
     runAll(ports, settings, metering, stop.signal),
     ...(stores.embedded ? [runRole({ clock, facts, random }, maintain(stores.pool), stop.signal)] : []),
@@ -110,6 +123,7 @@ export async function startProduct(
   const failed = running.then(() => new Promise<never>(() => undefined));
   return {
     url: urlOf(app, config),
+    app,
     stores,
     failed,
     ready: () => untilStarted(query, clock, stop.signal),
@@ -117,86 +131,16 @@ export async function startProduct(
   };
 }
 
-export async function queryService(config: Config, stores: Stores, clock: Clock): Promise<QueryService> {
-  // The lineages of this log never change while it is open; asking once is no read of the log by a query.
-  const lineages = await stores.log.lineages();
-  const { batch, speed, ruleSets } = stores;
-  const { buckets, afterTimeoutMs } = config;
-  return new QueryService({
-    batch,
-    speed,
-    ruleSets,
-    clock,
-    buckets,
-    afterTimeoutMs,
-    lineages: () => lineages,
-    trouble: () => undefined,
-  });
-}
-
-interface HttpParts {
-  readonly config: Config;
-  readonly stores: Stores;
-  readonly query: QueryService;
-  readonly ports: Ports;
-  readonly registry: HttpPorts['registry'];
-  readonly facts: HttpPorts['facts'];
-  readonly settings: Settings;
-}
-
-export function httpPorts({ config, stores, query, ports, registry, facts, settings }: HttpParts): HttpPorts {
-  const { pool, log } = stores;
-  const knowsEventType = async (eventType: string): Promise<boolean> => {
-    const published = await listEventTypes(pool);
-    return published.some((row) => row.eventType === eventType) || (await isLive(stores, settings, eventType));
-  };
-  return {
-    producer: log,
-    query,
-    ruleSets: stores.ruleSets,
-    versions: () => versionsOf(stores),
-    log,
-    clock: ports.clock,
-    facts,
-    registry,
-    config,
-    knowsEventType,
-    listEvents: (request) => listEvents(pool, request),
-    listUsageHourly: (request) => listUsageHourly(pool, request),
-    listRejects: (request) => listRejects(pool, request),
-    listTenants: () => listTenants(pool),
-    listEventTypes: () => listEventTypes(pool),
-    ready: () => dependencies(stores, query),
-    verify: () => verifyStores(stores, settings),
-  };
-}
-
-/** Of each version that is being filled, how many segments are in it. */
-async function versionsOf({ batch }: Stores): Promise<ReadonlyMap<string, number>> {
-  const filled = await batch.filled();
-  return new Map([...filled].map(([meter, lineages]) => [meter, [...lineages.values()].reduce((a, b) => a + b, 0)]));
-}
-
-/** An event type that is counted live and not yet published. */
-async function isLive({ speed }: Stores, { buckets }: Settings, eventType: string): Promise<boolean> {
-  const all = Array.from({ length: buckets }, (_, bucket) => bucket);
-  return (await speed.read(all, { meter: `${eventType}@1` })).some(({ cells }) => cells.length > 0);
-}
-
-async function dependencies({ pool, speed }: Stores, query: QueryService): Promise<Dependency[]> {
-  const check = async (name: string, attempt: () => Promise<unknown>): Promise<Dependency> => {
-    try {
-      await attempt();
-      return { name, ok: true };
-    } catch (error) {
-      return { name, ok: false, detail: error instanceof Error ? error.message : String(error) };
-    }
-  };
-  return Promise.all([
-    check('database', () => pool.query('SELECT 1')),
-    check('speed', () => speed.check()),
-    check('answers', () => query.demandStarted()),
-  ]);
+async function listen(app: FastifyInstance, { host, port }: Config): Promise<void> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    throw new MeterError('BAD_CONFIG', `listen on ${host}:${port}: ${String(error)}`, {
+      field: 'port',
+      value: String(port),
+      cause: error,
+    });
+  }
 }
 
 /** Between two looks at a product that is starting, ms. */

@@ -1,5 +1,6 @@
 /** The commands and their options. */
 import { readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { type Config, parseConfig, shownConfig } from '../config.ts';
 import { MeterError } from '../errors.ts';
@@ -25,7 +26,11 @@ type Done = (code: number) => void;
 /** Flags over environment over file over defaults. Throws BAD_CONFIG. */
 async function configOf({ env }: Context, flags: Flags): Promise<Config> {
   const path = typeof flags.config === 'string' ? flags.config : env.METERFOLD_CONFIG_FILE;
-  return parseConfig({ flags, env, ...(path === undefined ? {} : { file: await readConfigFile(path) }) });
+  return parseConfig({
+    flags,
+    env,
+    ...(path === undefined ? {} : { file: await readConfigFile(path), fileDir: dirname(path) }),
+  });
 }
 
 async function readConfigFile(path: string): Promise<string> {

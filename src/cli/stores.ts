@@ -3,7 +3,10 @@ import type { Pool } from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Archive, BatchView, Catalog, RuleSets } from '../contract.ts';
+import { meterSetOf } from '../domain/meter.ts';
+import { knowingHashes, secretPrint } from '../domain/privacy.ts';
 import type { Declared } from '../domain/rules.ts';
+import type { OpenedLog } from '../log-module.ts';
 import { makeDataDir, openDataDir } from '../embedded/data-dir.ts';
 import { lockDirectory } from '../embedded/lock.ts';
 import { openEmbedded } from '../embedded/pglite.ts';
@@ -13,13 +16,17 @@ import { postgresBatchView } from '../sinks/postgres/batch-view.ts';
 import { postgresCatalog } from '../sinks/postgres/catalog.ts';
 import { recordInstallation } from '../sinks/postgres/installation.ts';
 import { migrate } from '../sinks/postgres/migrate.ts';
+import { recordSecret } from '../sinks/postgres/secret.ts';
 import { openPool } from '../sinks/postgres/pool.ts';
 import { declareRules, openRuleSets } from '../sinks/postgres/rule-sets.ts';
-import { openPostgresLog, type PostgresLog } from '../sources/postgres.ts';
+import { demandMeasurable, secretOf } from './privacy.ts';
+import { demandSameLog, openConfiguredLog } from './open-log.ts';
 
 export interface Stores {
+  /** What privacy rules hash under; undefined with a server and no rule that hashes. */
+  readonly secret: Uint8Array | undefined;
   readonly pool: Pool;
-  readonly log: PostgresLog;
+  readonly log: OpenedLog;
   readonly catalog: Catalog;
   readonly batch: BatchView;
   readonly archive: Archive;
@@ -63,18 +70,24 @@ export async function openStores(config: Config, clock: Clock, opening: Opening)
 }
 
 async function openInto(closers: Closer[], config: Config, clock: Clock, { role, declared }: Opening): Promise<Stores> {
+  if (declared?.meters !== undefined) demandMeasurable(config, meterSetOf(declared.meters));
   await makeDataDir(config.dataDir);
   const lock = await lockDirectory(config.dataDir, role);
   closers.push(() => lock.release());
   const layout = await openDataDir(config.dataDir);
+  const secret = await secretOf(config);
   const pool = await openDatabase(closers, config, layout.databaseDir);
   const { partitions, buckets, epochMs } = config;
   await recordInstallation(pool, { partitions, buckets, epochMs });
+  await recordSecret(pool, secret && secretPrint(secret));
   // A reader of a new directory records the first version, too: without one nothing can be said of it.
   await declareRules(pool, declared ?? {}, clock.now());
-  const ruleSets = await openRuleSets(pool);
-  const log = await openPostgresLog({ pool, partitions, clock });
+  const ruleSets = await openRuleSets(pool, (meters) => knowingHashes(meters, secret));
+  if (declared !== undefined) demandMeasurable(config, ruleSets.newest.meters);
+  const log = await openConfiguredLog({ config, clock, pool });
   closers.push(() => log.close());
+  const catalog = postgresCatalog(pool, { firstFormat: config.archiveFormat });
+  await demandSameLog(log, catalog);
   // Before anything else is written: no record of this process comes before the rules that it was made by.
   if (declared !== undefined && ruleSets.newest.version > 1)
     await log.control({ type: 'rules', rules: ruleSets.newest.version });
@@ -84,12 +97,13 @@ async function openInto(closers: Closer[], config: Config, clock: Clock, { role,
   const embedded = config.databaseUrl === undefined;
   const stores = {
     embedded,
+    secret,
     pool,
     log,
     archive,
     speed,
     ruleSets,
-    catalog: postgresCatalog(pool, { firstFormat: config.archiveFormat }),
+    catalog,
     batch: postgresBatchView(pool),
   };
   return { ...stores, close: () => closeAll(closers) };

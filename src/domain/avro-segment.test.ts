@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { MeterError } from '../errors.ts';
 import { type ArchiveRecord, decodeSegment, encodeSegment, type SegmentHeader } from './avro.ts';
 import type { UsageEvent } from './event.ts';
-import { RECORD_SCHEMA, recordType, toWire } from './wire.ts';
+import { RECORD_SCHEMA, recordSchemaOf, recordType, toWire } from './wire.ts';
 
 const EVENT: UsageEvent = {
   tenant: 'acme',
@@ -204,5 +204,36 @@ describe('a segment', () => {
   test('whose schema is written in another way is read', () => {
     const pretty = JSON.stringify({ doc: 'words', ...(JSON.parse(RECORD_SCHEMA) as object) }, undefined, 2);
     expect(decodeSegment(container({ 'avro.schema': pretty }))).toEqual(RECORDS);
+  });
+});
+
+/** Of formats 1 to 4: what a segment hashes to is what manifests hold. */
+const GOLDEN = [
+  'e118579ff2845d7635b930b41c56740ccbcaa0147fbf0b84a6bbc4038bf50a22',
+  '8043f9cbf04b14b0dbb4b3c8849763dc05c94767b82fdca76304e060a8bb18ec',
+  'dfae5cbad0f0f349fbfa14add341269c1a2606d8366a57fe36a3aa4e4026b40f',
+  '398697a0891c19e9921ca9b021ade202d0266bcadda6adc718dd5a0e2088c1d0',
+];
+
+describe('version 2 of the record', () => {
+  const sha256 = (format: number): string =>
+    createHash('sha256')
+      .update(encodeSegment(RECORDS, { ...HEADER, format }))
+      .digest('hex');
+
+  test('is written by formats 3 and 4, read like version 1, and the bytes of no format ever change', () => {
+    expect([1, 2, 3, 4].map(sha256)).toEqual(GOLDEN);
+    for (const format of [1, 2, 3, 4]) {
+      const bytes = Buffer.from(encodeSegment(RECORDS, { ...HEADER, format }));
+      expect(bytes.includes('"key_id"')).toBe(format > 2);
+      expect(decodeSegment(bytes)).toEqual(decodeSegment(SMALL));
+    }
+  });
+
+  test('a record under a key is told from one in the clear', () => {
+    const { type, text: schema } = recordSchemaOf(3);
+    const body = type.toBuffer({ ...RECORDS[1], key_id: 'key-7' });
+    const bytes = container({ 'avro.schema': schema, 'meterfold.records': '1' }, blockOf(1, body));
+    expect(refusal(bytes)).toMatch(/encrypted under key key-7/);
   });
 });

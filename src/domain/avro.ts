@@ -14,8 +14,9 @@ import {
   eventType,
   fingerprint,
   fromWire,
-  RECORD_SCHEMA,
-  recordType,
+  type RecordSchema,
+  recordSchemaFor,
+  recordSchemaOf,
   toWire,
   type WireEvent,
   type WireRecord,
@@ -156,8 +157,9 @@ const syncMarker = ({ lineage, start }: Pick<SegmentHeader, 'lineage' | 'start'>
 /** An Avro object container, codec null. The bytes are a function of the arguments. */
 export function encodeSegment(records: readonly ArchiveRecord[], header: SegmentHeader): Uint8Array {
   const sync = syncMarker(header);
+  const schema = recordSchemaOf(header.format);
   const meta = {
-    'avro.schema': Buffer.from(RECORD_SCHEMA),
+    'avro.schema': Buffer.from(schema.text),
     'avro.codec': Buffer.from('null'),
     'meterfold.lineage': Buffer.from(header.lineage),
     'meterfold.start': Buffer.from(header.start),
@@ -166,19 +168,20 @@ export function encodeSegment(records: readonly ArchiveRecord[], header: Segment
     'meterfold.records': Buffer.from(String(records.length)),
   };
   const parts = [MAGIC, headerType.toBuffer({ meta, sync })];
-  for (const block of blocksOf(records)) {
+  for (const block of blocksOf(records, schema)) {
     parts.push(blockType.toBuffer({ count: block.length, data: Buffer.concat(block), sync }));
   }
   return Buffer.concat(parts);
 }
 
-function* blocksOf(records: readonly ArchiveRecord[]): Generator<readonly Buffer[]> {
+function* blocksOf(records: readonly ArchiveRecord[], { type }: RecordSchema): Generator<readonly Buffer[]> {
   let block: Buffer[] = [];
   let bytes = 0;
   for (const { position, arrival, key, verdict, rules, event, value } of records) {
     // Field by field: a spread takes more than half of the time.
-    const wire = { position, arrival, key, verdict, rules, event: event && toWire(event), value: value && buffer(value) };
-    const encoded = recordType.toBuffer(wire);
+    const [wireEvent, bytesOfValue] = [event && toWire(event), value && buffer(value)];
+    const wire = { position, arrival, key, verdict, rules, event: wireEvent, value: bytesOfValue, key_id: null };
+    const encoded = type.toBuffer(wire);
     block.push(encoded);
     bytes += encoded.length;
     if (block.length < BLOCK_RECORDS && bytes < BLOCK_BYTES) continue;
@@ -222,13 +225,13 @@ function decodeAt(
 function decodeBlocks(file: Buffer): ArchiveRecord[] {
   const { value, next } = decodeAt(headerType, file, MAGIC.length, 'its header');
   const header = value as Header;
-  const count = checkHeader(header);
+  const { count, schema } = checkHeader(header);
   const records: ArchiveRecord[] = [];
   for (let at = next; at < file.length;) {
     const read = decodeAt(blockType, file, at, 'its block');
     const block = read.value as Block;
     if (!block.sync.equals(header.sync)) throw damaged(`the marker behind its block at byte ${String(at)} is another`);
-    decodeBlock(block, records);
+    decodeBlock(block, schema, records);
     at = read.next;
   }
   if (records.length !== count)
@@ -236,26 +239,23 @@ function decodeBlocks(file: Buffer): ArchiveRecord[] {
   return records;
 }
 
-/** Answers how many records there must be. */
-function checkHeader({ meta, sync }: Header): number {
+/** Answers how many records there must be, and their schema. */
+function checkHeader({ meta, sync }: Header): { readonly count: number; readonly schema: RecordSchema } {
   const text = (name: string): string => (meta[name] ?? Buffer.alloc(0)).toString();
   if (text('avro.codec') !== 'null') throw damaged(`its codec is ${text('avro.codec')}, not null`);
-  const isKnown = text('avro.schema') === RECORD_SCHEMA || isSameSchema(text('avro.schema'));
-  if (!isKnown) throw damaged('its schema is none that this version knows');
+  const schema = recordSchemaFor(text('avro.schema'));
+  if (schema === undefined) throw damaged('its schema is none that this version knows');
   const expected = syncMarker({ lineage: text('meterfold.lineage'), start: text('meterfold.start') });
   if (!sync.equals(expected)) throw damaged('its marker is not that of its lineage and start');
-  return Number(text('meterfold.records'));
+  return { count: Number(text('meterfold.records')), schema };
 }
 
-/** Another writing of the same schema: docs and spaces do not matter. */
-const isSameSchema = (text: string): boolean =>
-  canonicalSchema(avsc.Type.forSchema(JSON.parse(text) as avsc.Schema)) === canonicalSchema(recordType);
-
-function decodeBlock({ data, count }: Block, into: ArchiveRecord[]): void {
+function decodeBlock({ data, count }: Block, { type }: RecordSchema, into: ArchiveRecord[]): void {
   let at = 0;
   for (let n = 0; n < count; n += 1) {
-    const read = decodeAt(recordType, data, at, 'a record of a block');
-    const { position, arrival, key, verdict, rules, event, value } = read.value as WireRecord;
+    const read = decodeAt(type, data, at, 'a record of a block');
+    const { position, arrival, key, verdict, rules, event, value, key_id: encrypted } = read.value as WireRecord;
+    if (encrypted) throw damaged(`a record is encrypted under key ${encrypted}, which a later version reads`);
     into.push({ position, arrival, key, verdict, rules, event: event && fromWire(event), value });
     at = read.next;
   }

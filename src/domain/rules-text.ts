@@ -31,13 +31,19 @@ export function encodeRules({ meters, current, tenants, spread, maxGroups }: Rul
   return JSON.stringify(stored);
 }
 
-/** `implicit`: shared by all sets that have implicit meters. */
-export function decodeRules(version: number, text: string, implicit: MeterSet): RuleSet {
+/** `implicit`: shared by all sets that have implicit meters. `as` says what meters are to this process. */
+export function decodeRules(
+  version: number,
+  text: string,
+  implicit: MeterSet,
+  as: (meters: readonly Meter[]) => readonly Meter[] = (meters) => meters,
+): RuleSet {
   const stored = JSON.parse(text) as Stored;
-  const meters = stored.meters.map(({ filter, ...meter }): Meter => ({
+  const recorded = stored.meters.map(({ filter, ...meter }): Meter => ({
     ...meter,
     filter: new Map(filter.map(([name, values]) => [name, new Set(values)])),
   }));
+  const meters = as(recorded);
   const beside = stored.implicit ? implicit : undefined;
   return {
     version,

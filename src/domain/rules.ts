@@ -101,8 +101,9 @@ function nextMeters(
   // A newer version must not go on answering for one that was gone back to.
   const others = newest.meters.meters.filter((m) => !current.has(meterId(m)) && !answering.has(m.key));
   const kept = others.filter((m) => isNeeded(newest, m, answers));
-  // Implicit meters answer until the next change but one, as versions of a file do.
-  const beside = newest.current === undefined ? implicit : undefined;
+  // Implicit meters go on until all that was declared after them can answer.
+  const isFilling = [...(newest.current ?? [])].some((id) => !answers(id));
+  const beside = newest.meters.implicit && (newest.current === undefined || isFilling) ? implicit : undefined;
   return { meters: meterSetOf([...kept, ...meters], beside), current };
 }
 

@@ -1,7 +1,7 @@
 /** Events and archive records as Avro writes them: types, numbers, fingerprint. Apache Avro 1.12 specification. */
 import avsc from 'avsc';
 import type { UsageEvent } from './event.ts';
-import { archiveRecordV1, usageEventV1 } from './schemas.ts';
+import { archiveRecordV1, archiveRecordV2, usageEventV1 } from './schemas.ts';
 
 /** A record of the archive. */
 export interface ArchiveRecord {
@@ -29,25 +29,44 @@ export interface WireEvent {
 export type WireRecord = Omit<ArchiveRecord, 'event' | 'value'> & {
   readonly event: WireEvent | null;
   readonly value: Buffer | null;
+  /** From version 2 on. */
+  readonly key_id?: string | null;
 };
 
 const options = { registry: {}, wrapUnions: 'never', noAnonymousTypes: false } as const;
 export const eventType = avsc.Type.forSchema(usageEventV1 as unknown as avsc.Schema, options);
-export const recordType = avsc.Type.forSchema(archiveRecordV1 as unknown as avsc.Schema, options);
+/** One version of the archive's record, and which archive formats write it. */
+export interface RecordSchema {
+  readonly type: avsc.Type;
+  /** As containers carry it. */
+  readonly text: string;
+}
 
 /**
- * The record's schema as containers carry it: whole, logical types included. Without the words of `doc`, which may be
- * rewritten, while the bytes of an archive format may not.
+ * Whole, logical types included. Without the words of `doc`, which may be rewritten, while the bytes of an archive format may
+ * not.
  */
-export const RECORD_SCHEMA = JSON.stringify(
-  {
-    ...archiveRecordV1,
-    fields: archiveRecordV1.fields.map((field) =>
-      field.name === 'event' ? { ...field, type: ['null', usageEventV1] } : field,
-    ),
-  },
-  (key, value: unknown) => (key === 'doc' ? undefined : value),
-);
+const schemaText = (schema: typeof archiveRecordV1 | typeof archiveRecordV2): string =>
+  JSON.stringify(
+    {
+      ...schema,
+      fields: schema.fields.map((field) => (field.name === 'event' ? { ...field, type: ['null', usageEventV1] } : field)),
+    },
+    (key, value: unknown) => (key === 'doc' ? undefined : value),
+  );
+
+const typeOf = (schema: object): avsc.Type => avsc.Type.forSchema(schema as avsc.Schema, options);
+
+export const recordType = typeOf(archiveRecordV1);
+export const RECORD_SCHEMA = schemaText(archiveRecordV1);
+const RECORD_V1: RecordSchema = { type: recordType, text: RECORD_SCHEMA };
+/** With `key_id`, reserved for encryption by tenant. */
+const RECORD_V2: RecordSchema = { type: typeOf(archiveRecordV2), text: schemaText(archiveRecordV2) };
+const RECORD_SCHEMAS: readonly RecordSchema[] = [RECORD_V1, RECORD_V2];
+
+/** The schema is part of the format: 1 and 2 write version 1 for ever. */
+const FIRST_WITH_V2 = 3;
+export const recordSchemaOf = (format: number): RecordSchema => (format < FIRST_WITH_V2 ? RECORD_V1 : RECORD_V2);
 
 /** The bytes as a Buffer over the same memory: avsc takes no other. */
 export const buffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -109,3 +128,11 @@ export function fingerprint(text: string): Buffer {
 
 /** The parsing canonical form of a type's schema. */
 export const canonicalSchema = (type: avsc.Type): string => JSON.stringify(type.schema({ noDeref: false }));
+
+/** The schema of a container, also in another writing: docs and spaces do not matter. Throws where it is none. */
+export function recordSchemaFor(text: string): RecordSchema | undefined {
+  const found = RECORD_SCHEMAS.find((known) => known.text === text);
+  if (found !== undefined) return found;
+  const canonical = canonicalSchema(avsc.Type.forSchema(JSON.parse(text) as avsc.Schema));
+  return RECORD_SCHEMAS.find(({ type }) => canonicalSchema(type) === canonical);
+}

@@ -33,6 +33,9 @@ describe('facts', () => {
     const { facts, registry } = opened();
     facts.accepted(2);
     facts.refused('TOO_OLD', 3);
+    facts.filtered('TEST_TRAFFIC', 2);
+    facts.processorFaulted('plans', 'threw an error', new Error('bad'));
+    facts.processorChanged('plans', 1, undefined);
     facts.applied('pg.a.0', 4);
     facts.cropped('pg.a.0', 5);
     facts.sealed(row, 0.02);
@@ -54,6 +57,8 @@ describe('facts', () => {
     for (const line of [
       'events_accepted_total 2',
       'events_refused_total{code="TOO_OLD"} 3',
+      'events_filtered_total{code="TEST_TRAFFIC"} 2',
+      'processor_faults_total{processor="plans"} 1',
       'records_applied_total{lineage="pg.a.0"} 4',
       'records_cropped_total{lineage="pg.a.0"} 5',
       'segments_sealed_total{lineage="pg.a.0"} 1',
@@ -93,6 +98,14 @@ describe('facts', () => {
     ]);
     expect(lines[0]?.err).toEqual({ code: 'DATABASE_UNAVAILABLE', message: 'connect' });
     expect(await registry.metrics()).toContain('meterfold_failures_total{what="database"} 6\n');
+  });
+
+  test('a fault of a processor is told with its place, never with its message', () => {
+    const { facts, lines } = opened();
+    facts.processorFaulted('plans', 'threw an error', new TypeError('planted\n    at planted (file:1:1)'));
+    expect(lines[0]).toMatchObject({ processor: 'plans', error: 'TypeError', what: 'threw an error' });
+    expect(JSON.stringify(lines[0]?.at)).toContain('facts.test.ts');
+    expect(JSON.stringify(lines[0])).not.toContain('planted');
   });
 
   test('an event type without a meter is told once and counted always', async () => {

@@ -41,6 +41,7 @@ describe('ingest', () => {
     const facts = {
       accepted: (events: number) => void counted.push(['accepted', events]),
       refused: (code: string, events: number) => void counted.push([code, events]),
+      filtered: (code: string, events: number) => void counted.push([code, events]),
     };
     const failing = { append: async () => Promise.resolve([new Error('no')]) };
     await expect(

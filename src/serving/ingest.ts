@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { Facts, Outgoing, Producer, RuleSets, Written } from '../contract.ts';
 import { encodeEvent } from '../domain/avro.ts';
 import { fromCloudEvent } from '../domain/cloudevents.ts';
+import { type Edge, openEdge, type Passed } from '../domain/edge.ts';
 import { checkEvent, checkTime, type NativeFields, type UsageEvent } from '../domain/event.ts';
 import { type Fault, fault, isFault } from '../domain/fault.ts';
 import { parseJson } from '../domain/json.ts';
@@ -16,16 +17,29 @@ export interface IngestPorts {
   readonly producer: Pick<Producer, 'append'>;
   readonly ruleSets: Pick<RuleSets, 'newest'>;
   readonly clock: Clock;
-  readonly facts: Pick<Facts, 'accepted' | 'refused'>;
+  readonly facts: Pick<Facts, 'accepted' | 'refused' | 'filtered'>;
+  /** What happens to an event before the log. Absent: nothing. */
+  readonly edge?: Edge;
   readonly config: { readonly pastBoundMs: number; readonly maxEventsPerRequest: number };
 }
 
 export type EventResult =
-  | { readonly index: number; readonly status: 'accepted'; readonly lineage: string; readonly position: string }
+  | ({ readonly index: number; readonly status: 'accepted' } & Written & Parts)
+  | { readonly index: number; readonly status: 'filtered'; readonly code: string }
   | ({ readonly index: number; readonly status: 'rejected' } & Fault);
 
+/** Of an event that a processor split, or dropped in part. */
+interface Parts {
+  /** Where each part is, the first one too. */
+  readonly parts?: readonly Written[];
+  readonly filtered?: readonly string[];
+}
+
+/** Counts are of the events of the body. */
 export interface Receipt {
   readonly accepted: number;
+  /** Dropped by a processor, each with its code. */
+  readonly filtered: number;
   readonly rejected: number;
   readonly results: readonly EventResult[];
   readonly written: readonly Written[];
@@ -53,21 +67,30 @@ export class Ingest {
     const { events, isSingle } = eventsOf(body, kind);
     demandCount(events.length, config.maxEventsPerRequest);
     const checked = this.#check(events, kind, options.isHistory);
-    const { outgoing, faults } = sorted(checked, this.#ports.ruleSets.newest.spread);
+    const { spread } = this.#ports.ruleSets.newest;
+    const outgoing = checked.flatMap((outcome) =>
+      isFault(outcome) ? [] : outcome.events.map((event) => outgoingOf(event, spread)),
+    );
     const written = outgoing.length === 0 ? [] : await this.#append(outgoing);
     const results = resultsOf(checked, written);
     facts.accepted(written.length);
-    for (const [code, count] of countsOf(faults)) facts.refused(code, count);
-    return { accepted: written.length, rejected: faults.length, results, written, isSingle };
+    for (const [code, count] of countsOf(checked.filter(isFault).map(({ code }) => code))) facts.refused(code, count);
+    const dropped = checked.flatMap((outcome) => (isFault(outcome) ? [] : outcome.filtered));
+    for (const [code, count] of countsOf(dropped)) facts.filtered(code, count);
+    const count = (status: EventResult['status']): number => results.filter((result) => result.status === status).length;
+    const counts = { accepted: count('accepted'), rejected: count('rejected'), filtered: count('filtered') };
+    return { ...counts, results, written, isSingle };
   }
 
-  #check(events: readonly unknown[], kind: BodyKind, isHistory: boolean): (UsageEvent | Fault)[] {
-    const now = this.#ports.clock.now();
-    const bounds = isHistory ? {} : { pastBoundMs: this.#ports.config.pastBoundMs };
+  #check(events: readonly unknown[], kind: BodyKind, isHistory: boolean): (Passed | Fault)[] {
+    const { clock, config, edge = openEdge } = this.#ports;
+    const now = clock.now();
+    const bounds = isHistory ? {} : { pastBoundMs: config.pastBoundMs };
+    const inTime = (event: UsageEvent): Fault | undefined => checkTime(event, now, bounds);
     const read = kind === 'native' ? nativeEvent : cloudEvent;
     return events.map((given) => {
       const event = read(given);
-      return isFault(event) ? event : (checkTime(event, now, bounds) ?? event);
+      return isFault(event) ? event : (inTime(event) ?? edge(event, inTime));
     });
   }
 
@@ -139,33 +162,33 @@ function cloudEvent(given: unknown): UsageEvent | Fault {
   return isFault(fields) ? fields : checkEvent(fields);
 }
 
-function sorted(
-  checked: readonly (UsageEvent | Fault)[],
-  spread: Spread,
-): { readonly outgoing: Outgoing[]; readonly faults: Fault[] } {
-  const outgoing: Outgoing[] = [];
-  const faults: Fault[] = [];
-  for (const event of checked) {
-    if (isFault(event)) faults.push(event);
-    else outgoing.push({ routingKey: routingKeyOf(event, spread), value: encodeEvent(event) });
-  }
-  return { outgoing, faults };
-}
+const outgoingOf = (event: UsageEvent, spread: Spread): Outgoing => ({
+  routingKey: routingKeyOf(event, spread),
+  value: encodeEvent(event),
+});
 
-function countsOf(faults: readonly Fault[]): Map<string, number> {
+function countsOf(codes: readonly string[]): Map<string, number> {
   const counts = new Map<string, number>();
-  for (const { code } of faults) counts.set(code, (counts.get(code) ?? 0) + 1);
+  for (const code of codes) counts.set(code, (counts.get(code) ?? 0) + 1);
   return counts;
 }
 
-/** One result an event, in order of the body; `written` holds the accepted ones in the same order. */
-function resultsOf(checked: readonly (UsageEvent | Fault)[], written: readonly Written[]): EventResult[] {
+/** One result an event, in order of the body; `written` holds the parts of the accepted ones in the same order. */
+function resultsOf(checked: readonly (Passed | Fault)[], written: readonly Written[]): EventResult[] {
   let next = 0;
-  return checked.map((event, index): EventResult => {
-    if (isFault(event)) return { index, status: 'rejected', ...event };
-    const place = written[next];
-    next += 1;
-    if (place === undefined) throw new Error('append: fewer outcomes than records');
-    return { index, status: 'accepted', lineage: place.lineage, position: place.position };
+  return checked.map((outcome, index): EventResult => {
+    if (isFault(outcome)) return { index, status: 'rejected', ...outcome };
+    const { events, filtered } = outcome;
+    const [code] = filtered;
+    if (events.length === 0 && code !== undefined) return { index, status: 'filtered', code };
+    const parts = written.slice(next, next + events.length);
+    next += events.length;
+    const [place] = parts;
+    if (place === undefined || parts.length < events.length) throw new Error('append: fewer outcomes than records');
+    return {
+      ...{ index, status: 'accepted', lineage: place.lineage, position: place.position },
+      ...(events.length === 1 ? {} : { parts }),
+      ...(filtered.length === 0 ? {} : { filtered }),
+    };
   });
 }

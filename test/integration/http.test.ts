@@ -41,7 +41,7 @@ describe('POST /v1/events', () => {
     expect(response.statusCode).toBe(200);
     const { token, ...body } = response.json();
     const place = { lineage: LINEAGE, position: positionOf(0) };
-    expect(body).toEqual({ accepted: 1, rejected: 0, results: [{ index: 0, status: 'accepted', ...place }] });
+    expect(body).toEqual({ accepted: 1, rejected: 0, filtered: 0, results: [{ index: 0, status: 'accepted', ...place }] });
     expect(decodeToken(token, 'after')).toEqual([place]);
     expect(log.records[0]).toMatchObject({ key: 'acme', value: encodeEvent(event) });
   });

@@ -9,7 +9,7 @@ import { kindOf } from '../../src/errors.ts';
 import { migrate } from '../../src/sinks/postgres/migrate.ts';
 import { openPool } from '../../src/sinks/postgres/pool.ts';
 import { openPostgresLog, type PostgresLog } from '../../src/sources/postgres.ts';
-import { readAll, textOf } from '../conformance/source.ts';
+import { readAll, textOf } from '../../src/conformance/source.ts';
 import { type Acknowledged, appendUntil } from '../support/append-load.ts';
 import type { Orders } from '../support/append-child.ts';
 import { type Connection, type PostgresServer, startPostgres } from '../support/postgres-server.ts';

@@ -14,7 +14,7 @@ import {
   recordsOf,
   sourceConformance,
   textOf,
-} from '../conformance/source.ts';
+} from '../../src/conformance/source.ts';
 import { type FlakyProxy, flakyProxy } from '../support/flaky-proxy.ts';
 import type { Connection } from '../support/postgres-server.ts';
 import { describeEachDatabase } from '../support/services.ts';

@@ -7,8 +7,8 @@ import { openPool } from '../../src/sinks/postgres/pool.ts';
 import * as texts from '../../src/sinks/postgres/publish-sql.ts';
 import { publishTransaction, type Statements } from '../../src/sinks/postgres/publish-transaction.ts';
 import { listRejects } from '../../src/sinks/postgres/rejects.ts';
-import { archived, batchViewConformance, cell, hour, publishCells } from '../conformance/batch-view.ts';
-import { catalogConformance } from '../conformance/catalog.ts';
+import { archived, batchViewConformance, cell, hour, publishCells } from '../../src/conformance/batch-view.ts';
+import { catalogConformance } from '../../src/conformance/catalog.ts';
 import { describeEachDatabase, type TestDatabase } from '../support/services.ts';
 import { at } from '../support/scripted-source.ts';
 

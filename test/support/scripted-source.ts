@@ -1,8 +1,9 @@
+import { at, lineage } from '../../src/conformance/places.ts';
 import type { Batch, Lineage, LogRecord, Position, Reader, Source } from '../../src/contract.ts';
 import { END } from '../../src/contract.ts';
 import { MeterError } from '../../src/errors.ts';
 
-export const at = (offset: number): Position => String(offset).padStart(20, '0');
+export { at, lineage };
 
 export const record = (offset: number, arrival = offset, text = 'x'): LogRecord => ({
   position: at(offset),
@@ -13,14 +14,6 @@ export const record = (offset: number, arrival = offset, text = 'x'): LogRecord 
 export const tick = (offset: number, arrival = offset): LogRecord => ({
   ...record(offset, arrival, ''),
   control: { type: 'tick' },
-});
-
-export const lineage = (id = 'l0', parents: readonly string[] = []): Lineage => ({
-  id,
-  parents,
-  depth: parents.length > 0 ? 1 : 0,
-  origin: at(0),
-  owns: () => true,
 });
 
 /** What a read does instead of returning records. */

@@ -12,6 +12,9 @@ export function recordedFacts(): { facts: Facts; told: Told[]; count: (fact: key
   const names: (keyof Facts)[] = [
     'accepted',
     'refused',
+    'filtered',
+    'processorFaulted',
+    'processorChanged',
     'applied',
     'cropped',
     'sealed',

@@ -1,6 +1,7 @@
 /** What the HTTP server needs from the rest, and the shapes of its lists. */
 import type { Clock } from '../../clock.ts';
 import type { Facts, Producer, Reject, RuleSets, Source } from '../../contract.ts';
+import type { Edge } from '../../domain/edge.ts';
 import type { UsageEvent } from '../../domain/event.ts';
 import type { HttpFacts } from '../../observe/facts.ts';
 import type { Registry } from '../../observe/metrics.ts';
@@ -90,7 +91,9 @@ export interface HttpPorts extends Lists {
   /** For the audit of the raw log, and to tell tokens of other logs. */
   readonly log: Pick<Source, 'lineages' | 'open' | 'bounds' | 'after'>;
   readonly clock: Clock;
-  readonly facts: Pick<Facts, 'accepted' | 'refused'> & HttpFacts;
+  readonly facts: Pick<Facts, 'accepted' | 'refused' | 'filtered'> & HttpFacts;
+  /** What happens to an event before the log. Absent: nothing. */
+  readonly edge?: Edge;
   readonly registry: Registry;
   readonly config: HttpConfig;
   ready(): Promise<readonly Dependency[]>;

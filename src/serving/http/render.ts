@@ -2,8 +2,8 @@
 import type { LogRecord, Reject } from '../../contract.ts';
 import { decodeEvent } from '../../domain/avro.ts';
 import { formatDecimal } from '../../domain/decimal.ts';
-import type { UsageEvent } from '../../domain/event.ts';
 import { isFault } from '../../domain/fault.ts';
+import { nativeOf } from '../../domain/native.ts';
 import { formatTime } from '../../domain/time.ts';
 import type { Decoded } from '../../processors/decode.ts';
 import type { ListedHour } from './ports.ts';
@@ -11,15 +11,7 @@ import type { ListedHour } from './ports.ts';
 /** ISO 8601, UTC, of milliseconds since 1970. */
 export const isoOf = (ms: number): string => formatTime(ms * 1000);
 
-export const eventJson = (event: UsageEvent) => ({
-  tenant_id: event.tenant,
-  event_type: event.type,
-  quantity: formatDecimal(event.quantity),
-  idempotency_key: event.key,
-  event_timestamp: formatTime(event.timestamp),
-  subject: event.subject,
-  properties: JSON.parse(event.properties) as unknown,
-});
+export const eventJson = nativeOf;
 
 const MS_PER_HOUR = 3_600_000;
 export const hourJson = ({ tenant, eventType, hour, total, count }: ListedHour) => ({

@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { archiveConformance } from '../../../test/conformance/archive.ts';
+import { archiveConformance } from '../../conformance/archive.ts';
 import { fileArchive, sweepTemporaries } from './files.ts';
 
 const directory = (): Promise<string> => mkdtemp(join(tmpdir(), 'meterfold-archive-'));

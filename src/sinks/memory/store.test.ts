@@ -1,4 +1,4 @@
-import { speedStoreConformance } from '../../../test/conformance/speed-store.ts';
+import { speedStoreConformance } from '../../conformance/speed-store.ts';
 import { MemorySpeedStore } from './store.ts';
 
 speedStoreConformance('memory', () => {

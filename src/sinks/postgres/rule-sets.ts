@@ -1,7 +1,7 @@
 /** Versions of the rule set on PostgreSQL, and what one process knows of them. */
 import type { Pool } from 'pg';
 import type { RuleSets } from '../../contract.ts';
-import { implicitMeters, meterId } from '../../domain/meter.ts';
+import { implicitMeters, type Meter, meterId } from '../../domain/meter.ts';
 import { demandAhead } from '../../domain/routing.ts';
 import { type Declared, nextRules, type RuleSet } from '../../domain/rules.ts';
 import { decodeRules, encodeRules } from '../../domain/rules-text.ts';
@@ -17,8 +17,11 @@ interface Row {
 }
 const HISTORY = 'SELECT version, body FROM rule_sets ORDER BY version';
 
-const historyOf = async (on: Queryable): Promise<RuleSet[]> =>
-  (await run<Row>(on, 'read the rule sets', HISTORY)).map(({ version, body }) => decodeRules(version, body, implicit));
+/** What meters are to this process: their filters may know more than is recorded. */
+type As = (meters: readonly Meter[]) => readonly Meter[];
+
+const historyOf = async (on: Queryable, as?: As): Promise<RuleSet[]> =>
+  (await run<Row>(on, 'read the rule sets', HISTORY)).map(({ version, body }) => decodeRules(version, body, implicit, as));
 
 const servingOf = async (on: Queryable): Promise<ReadonlySet<string>> =>
   new Set(
@@ -26,7 +29,7 @@ const servingOf = async (on: Queryable): Promise<ReadonlySet<string>> =>
   );
 
 /**
- * Records what a start declares, if it is new. Of several starts at once one records, the others find it. Throws BAD_CONFIG
+ * Records what a start declares, if it is new. Of several starts at once one records, the others find it. Throws BAD_METERS
  * for a spread step that is not ahead of its time.
  */
 export async function declareRules(pool: Pool, declared: Declared, now: number): Promise<void> {
@@ -51,11 +54,11 @@ export async function declareRules(pool: Pool, declared: Declared, now: number):
 }
 
 /** What this process knows of the rule sets. `declareRules` ran before. */
-export async function openRuleSets(pool: Pool): Promise<RuleSets> {
+export async function openRuleSets(pool: Pool, as?: As): Promise<RuleSets> {
   const known = new Map<number, RuleSet>();
   let serving: ReadonlySet<string> = new Set();
   const look = async (): Promise<void> => {
-    for (const set of await historyOf(pool)) if (!known.has(set.version)) known.set(set.version, set);
+    for (const set of await historyOf(pool, as)) if (!known.has(set.version)) known.set(set.version, set);
     serving = await servingOf(pool);
   };
   const get = (version: number): RuleSet => {

@@ -1,5 +1,7 @@
 /** Imports a file or a folder: rows to events, in batches, with back-pressure; what cannot be used goes into a file of its own. */
+import type { Edge } from '../../domain/edge.ts';
 import type { UsageEvent } from '../../domain/event.ts';
+import { isFault } from '../../domain/fault.ts';
 import { Checkpoint, type CheckpointOptions } from './checkpoint.ts';
 import { type InputFile, inputOf } from './files.ts';
 import { columnsOf, demandFileInKey, type Mapping } from './mapping.ts';
@@ -21,6 +23,8 @@ export interface ImportOptions {
   /** Resolves when what was sent is where it stays: before that no import is finished. */
   readonly settled?: () => Promise<void>;
   readonly now: () => number;
+  /** What happens to an event before the log. Absent: nothing, or a server does it. */
+  readonly edge?: Edge;
   readonly onProgress?: (progress: ImportProgress) => void;
   readonly signal?: AbortSignal;
 }
@@ -36,6 +40,8 @@ export interface ImportResult {
   /** Read by this run. */
   readonly rows: number;
   readonly events: number;
+  /** Events that a processor of this process dropped, by code. */
+  readonly filtered: Readonly<Record<string, number>>;
   readonly rejected: number;
   /** Rows and whole files that an earlier run had done. */
   readonly skippedRows: number;
@@ -72,6 +78,7 @@ class Import {
   readonly #rejects: Rejects;
   #waiting: UsageEvent[] = [];
   #bytesBefore = 0;
+  readonly #filtered = new Map<string, number>();
   #rows = 0;
   #events = 0;
   #skippedRows = 0;
@@ -118,14 +125,17 @@ class Import {
   }
 
   async #use(file: InputFile, row: Row): Promise<void> {
-    const { mapping, now } = this.#options;
     this.#rows += 1;
     const found =
       row.values === undefined
         ? { code: 'UNDECODABLE' as const, field: '', value: '', reason: row.fault ?? '' }
-        : eventsOf(file.name, row, mapping, now());
-    if ('code' in found) await this.#rejects.add({ file: file.name, line: row.line, row: row.row }, found);
-    else this.#waiting.push(...found);
+        : eventsOf(file.name, row, this.#options);
+    if (isFault(found)) {
+      await this.#rejects.add({ file: file.name, line: row.line, row: row.row }, found);
+      return;
+    }
+    this.#waiting.push(...found.events);
+    for (const code of found.filtered) this.#filtered.set(code, (this.#filtered.get(code) ?? 0) + 1);
   }
 
   /** Sends what waits; then everything read so far is done. */
@@ -157,6 +167,7 @@ class Import {
       files: this.#files,
       rows: this.#rows,
       events: this.#events,
+      filtered: Object.fromEntries(this.#filtered),
       rejected: this.#rejects.count,
       skippedRows: this.#skippedRows,
       skippedFiles: this.#skippedFiles,

@@ -1,4 +1,5 @@
 /** A row to its events, by a mapping. */
+import { type Edge, openEdge, type Passed } from '../../domain/edge.ts';
 import { checkEvent, checkTime, type NativeFields, type UsageEvent } from '../../domain/event.ts';
 import { type Fault, isFault } from '../../domain/fault.ts';
 import { parseJsonText, UnsafeNumber } from '../../domain/json.ts';
@@ -50,15 +51,24 @@ export function fieldsOf(file: string, { row, values = {} }: Row, mapping: Mappi
   });
 }
 
+interface RowOptions {
+  readonly mapping: Mapping;
+  readonly now: () => number;
+  readonly edge?: Edge;
+}
+
 /** What a row gives: its events, or the first fault of any of them. A row is used whole or not at all. */
-export function eventsOf(file: string, row: Row, mapping: Mapping, now: number): readonly UsageEvent[] | Fault {
-  const events: UsageEvent[] = [];
+export function eventsOf(file: string, row: Row, { mapping, now, edge = openEdge }: RowOptions): Passed | Fault {
+  const moment = now();
+  const inTime = (event: UsageEvent): Fault | undefined => checkTime(event, moment);
+  const [events, filtered]: [UsageEvent[], string[]] = [[], []];
   for (const fields of fieldsOf(file, row, mapping)) {
     const event = checkEvent(fields);
     if (isFault(event)) return event;
-    const wrong = checkTime(event, now);
-    if (wrong !== undefined) return wrong;
-    events.push(event);
+    const passed = inTime(event) ?? edge(event, inTime);
+    if (isFault(passed)) return passed;
+    events.push(...passed.events);
+    filtered.push(...passed.filtered);
   }
-  return events;
+  return { events, filtered };
 }

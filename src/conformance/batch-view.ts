@@ -1,11 +1,11 @@
 /** The promises of a BatchView (docs/component-spec.md, BV-*), over any implementation. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { ArchivedEvent, BatchView, HourUsage, PublishTransaction } from '../../src/contract.ts';
-import { CUT_END, END } from '../../src/contract.ts';
-import { type Cell, EMPTY } from '../../src/domain/cell.ts';
-import { countDistinct, distinctOf, memberOf } from '../../src/domain/distinct.ts';
-import { readingsOf } from '../../src/domain/gauge.ts';
-import { at } from '../support/scripted-source.ts';
+import type { ArchivedEvent, BatchView, HourUsage, PublishTransaction } from '../contract.ts';
+import { CUT_END, END } from '../contract.ts';
+import { type Cell, EMPTY } from '../domain/cell.ts';
+import { countDistinct, distinctOf, memberOf } from '../domain/distinct.ts';
+import { readingsOf } from '../domain/gauge.ts';
+import { at } from './places.ts';
 
 export interface BatchFixture {
   readonly batch: BatchView;

@@ -1,14 +1,6 @@
 /** The promises of a log: Source and Producer (docs/component-spec.md, SRC-* and PRD-*). Every implementation runs them. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import {
-  END,
-  type Batch,
-  type LogRecord,
-  type Outgoing,
-  type Producer,
-  type Source,
-  type Written,
-} from '../../src/contract.ts';
+import { END, type Batch, type LogRecord, type Outgoing, type Producer, type Source, type Written } from '../contract.ts';
 
 export type Log = Source & Producer;
 

@@ -1,6 +1,6 @@
 /** The promises of an Archive (docs/component-spec.md, ARC-*), over any implementation. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Archive } from '../../src/contract.ts';
+import type { Archive } from '../contract.ts';
 
 export interface ArchiveFixture {
   readonly archive: Archive;

@@ -1,8 +1,8 @@
 /** The promises of a Catalog (docs/component-spec.md, CAT-*), over any implementation. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Catalog, Reject } from '../../src/contract.ts';
-import type { Head, SegmentRow } from '../../src/domain/segment.ts';
-import { at, lineage } from '../support/scripted-source.ts';
+import type { Catalog, Reject } from '../contract.ts';
+import type { Head, SegmentRow } from '../domain/segment.ts';
+import { at, lineage } from './places.ts';
 
 export interface CatalogFixture {
   readonly catalog: Catalog;
