@@ -174,13 +174,15 @@ describe('from implicit meters to a file', () => {
     expect(second?.meters.find('k', 1)).toEqual(IMPLICIT.find('k'));
   });
 
-  test('the next change but one has no implicit meters left, and their numbers are not used again', () => {
+  test('implicit meters go on until all that was declared after them answers, and their numbers are not used again', () => {
     const installation = new Installation();
     installation.start({});
     installation.start({ meters: [K] });
-    const third = installation.start({ meters: [K, L] });
-    expect([third?.meters.implicit, measured(third)]).toEqual([false, ['k@2', 'l@2']]);
-    expect(third?.meters.forType('calls')).toEqual([]);
+    expect(installation.start({ meters: [K, L] })?.meters.implicit).toBe(true);
+    installation.serve('k@2', 'l@2');
+    const last = installation.start({ meters: [L] });
+    expect([last?.meters.implicit, measured(last)]).toEqual([false, ['k@2', 'l@2']]);
+    expect(last?.meters.forType('calls')).toEqual([]);
   });
 
   test('an empty file is a change: nothing is measured by it but what is implicit, once more', () => {

@@ -117,6 +117,14 @@ const reachesOf = ({ proof }: Answer) =>
 /** Other snapshots of the batch view that one answer is tried with. */
 const OTHER_CUTS = 6;
 
+/** One answer to a given question, by a reader that knows what it knew when its ports were made; checked at its proof. */
+export async function answering(world: World, ports: Ports, meter: Meter, tenant: string): Promise<void> {
+  const question = { meter, tenant, edges: edgesOf(world), groupBy: [], filter: new Map(), after: [] };
+  const service = await serviceOf(world, ports, ports.batch.snapshot, ports.speed.read, 'started');
+  const answer = await service.answer(question).catch(excuse(world));
+  if (answer !== undefined) check(world, question, answer);
+}
+
 /** Asks, and checks the answer at its proof, and the answer that every other admissible snapshot would have given. */
 export async function reading(world: World, process: SimProcess, answers: number): Promise<void> {
   const ports = portsOf(world, process);

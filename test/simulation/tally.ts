@@ -49,7 +49,6 @@ export const EXPECTED = [
   'event: answer provisional',
   'event: answer waited for a write',
   'event: segment filled into a meter version',
-  'event: version not measured any more',
   'check: answer at its proof (7)',
   'check: other cut, same speed state (5)',
   'check: answer of a later version',

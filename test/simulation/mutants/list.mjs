@@ -126,7 +126,7 @@ export const MUTANTS = [
       'await tx.writePartials(lineage.id, row.segment + 1_000_000, cells, []);',
     ),
   ),
-  random(
+  script(
     'dropped-version-answers',
     'a reader that has not heard of newer rules answers a version that they let go',
     patch('src/serving/query.ts', 'if (rules.version > known.version) demandMeasured(meter, rules);'),

@@ -5,8 +5,11 @@
 import { encodeEvent } from '../../../src/domain/avro.ts';
 import { keyDigest } from '../../../src/domain/canonical.ts';
 import type { Bucket } from '../../../src/sinks/memory/bucket.ts';
+import type { Meter } from '../../../src/domain/meter.ts';
 import type { Fact } from '../oracle.ts';
-import { collecting, lane, type LaneKind, publishing } from '../roles.ts';
+import { meterOf } from '../meters.ts';
+import { portsOf } from '../ports.ts';
+import { answering, collecting, filling, lane, type LaneKind, publishing } from '../roles.ts';
 import { type Gate, SimProcess } from '../scheduler.ts';
 import { BUCKETS, EVENT_TYPE, UNIT_MS } from '../sizes.ts';
 import { type Climate, hashOf, type SimLineage, World } from '../world.ts';
@@ -108,6 +111,12 @@ class Stage {
     await this.run(await this.publisher());
   }
 
+  /** Changes the meters, and every lineage knows. */
+  declare(meters: readonly Meter[]): void {
+    this.world.declare({ meters });
+    for (const lineage of this.world.takers) this.world.announce(lineage);
+  }
+
   async collect(): Promise<void> {
     await this.run(await this.start('collector', (process) => collecting(this.world, process, 2)));
   }
@@ -144,6 +153,8 @@ const SCRIPTS: Readonly<Record<string, (s: Stage) => Promise<void>>> = {
     const child = world.homeOf('ivy');
     s.send(s.fact('ivy', 'x'));
     await s.through(l1, 'counting');
+    // A child has no head before its parent's is ended.
+    await s.through(l1, 'archiving');
     const b = await s.lane(child, 'counting');
     await s.run(b, at('look 1 l1'));
     await s.run(b, at('cuts'));
@@ -180,6 +191,26 @@ const SCRIPTS: Readonly<Record<string, (s: Stage) => Promise<void>>> = {
     const x = s.fact('ivy', 'x');
     s.send(x, 3);
     await s.failoverAroundLookUp(world.homeOf('ivy'), x);
+  },
+  'dropped-version-answers': async (s) => {
+    const { world, l0, l1 } = s;
+    const before = world.newestRules.meters.meters;
+    const [first] = before.filter(({ key }) => key === 'calls');
+    if (first === undefined) throw new Error('no meter calls');
+    const others = before.filter(({ key }) => key !== 'calls');
+    const reader = await s.start('reader', async (process) => {
+      const ports = portsOf(world, process);
+      await ports.clock.sleep(0);
+      await answering(world, ports, first, 'ada');
+    });
+    await s.run(reader, sleeps);
+    s.declare([...others, meterOf('calls', 2)]);
+    for (const lineage of [l0, l1]) await s.sealAndPublish(lineage);
+    await s.run(await s.start('backfill', (process) => filling(world, process)));
+    s.declare([...others.slice(1), meterOf('calls', 2)]);
+    s.send(s.fact('ada', 'a'));
+    for (const lineage of [l0, l1]) await s.through(lineage, 'counting');
+    await s.run(reader);
   },
   'rows-locked-in-any-order': async (s) => {
     const { l1 } = s;
