@@ -338,9 +338,9 @@ export interface PublishTransaction {
   holders(keys: readonly { readonly tenant: string; readonly key: string }[]): Promise<readonly KeyRow[]>;
   /** Under deterministic keys: writing them again changes nothing. */
   writePartials(lineage: string, segment: number, cells: readonly Cell[], hours: readonly HourUsage[]): Promise<void>;
-  /** Inserts missing rollup rows as zero and locks them all, in key order. */
+  /** Inserts missing rollup rows as zero and locks them all, in key order: cells, then hours, then the UTC days of the hours. */
   lockRollups(cells: readonly Cell[], hours: readonly HourUsage[]): Promise<void>;
-  /** In a new statement: rollups of these keys = their partials. Never an increment. */
+  /** In a new statement: rollups of these keys = their partials; in one more, days = their hours. Never an increment. */
   recomputeRollups(cells: readonly Cell[], hours: readonly HourUsage[]): Promise<void>;
   /** Keyed by position. */
   writeRejects(rejects: readonly Reject[]): Promise<void>;

@@ -7,6 +7,10 @@ import { at } from '../support/scripted-source.ts';
 
 export interface BatchFixture {
   readonly batch: BatchView;
+  /** Daily usage as it is stored, in key order. */
+  days(): Promise<
+    readonly { readonly tenant: string; readonly day: string; readonly total: bigint; readonly count: number }[]
+  >;
   close(): Promise<void>;
 }
 
@@ -183,6 +187,24 @@ export function batchViewConformance(name: string, make: () => Promise<BatchFixt
         ...{ arrival: 1, key: 'acme', tenant: 'acme', eventType: 'calls', value: new Uint8Array([0, 255]) },
       };
       for (let n = 0; n < 2; n += 1) await batch.transaction((tx) => tx.writeRejects([reject]));
+    });
+
+    test('BV-11: daily usage is the sum of the hours of its UTC day, however often a segment is published', async () => {
+      // 472,000 hours are 19,666 days and 16 hours: 2023-11-05.
+      const [first, last] = [HOUR - 16, HOUR + 7];
+      const hours = [first - 1, first, HOUR, last, last + 1].map((h, n) => hour(10n ** BigInt(n), 1, { hour: h }));
+      const other = hour(3n, 2, { tenant: 'b', hour: last });
+      await batch.prepare(hours);
+      for (let n = 0; n < 2; n += 1) {
+        await batch.transaction((tx) => publishCells(tx, 0, [], [...hours, other]));
+        await batch.transaction((tx) => publishCells(tx, 1, [], [hour(7n, 4, { hour: last })]));
+      }
+      expect(await fixture.days()).toMatchObject([
+        { tenant: 'acme', day: '2023-11-04', total: 1n, count: 1 },
+        { tenant: 'acme', day: '2023-11-05', total: 1117n, count: 7 },
+        { tenant: 'acme', day: '2023-11-06', total: 10_000n, count: 1 },
+        { tenant: 'b', day: '2023-11-05', total: 3n, count: 2 },
+      ]);
     });
   });
 }

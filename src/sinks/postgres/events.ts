@@ -82,16 +82,20 @@ export async function listEventTypes(pool: Pool): Promise<{ eventType: string; e
   return run<{ eventType: string; events: number }>(pool, 'list event types', text);
 }
 
-/** Hourly usage as it is stored, in key order: what a recount compares with. */
-export async function usageHourly(
-  pool: Pool,
-): Promise<{ tenant: string; eventType: string; hour: number; total: bigint; count: number }[]> {
-  const text = `SELECT tenant_id AS tenant, event_type AS "eventType", (extract(epoch FROM hour) / 3600)::int AS hour,
-      total_quantity AS total, event_count AS count FROM usage_hourly ORDER BY 1, 2, 3`;
-  const rows = await run<{ tenant: string; eventType: string; hour: number; total: string; count: number }>(
-    pool,
-    'read the hourly usage',
-    text,
-  );
-  return rows.map((row) => ({ ...row, total: parseSum(row.total) }));
+/** A row of usage_daily. */
+export interface DayUsage {
+  readonly tenant: string;
+  readonly eventType: string;
+  /** ISO 8601, UTC. */
+  readonly day: string;
+  readonly total: bigint;
+  readonly count: number;
+}
+
+/** Daily usage as it is stored, in key order. */
+export async function usageDaily(pool: Pool): Promise<DayUsage[]> {
+  const text = `SELECT tenant_id AS tenant, event_type AS "eventType", day, total_quantity AS total, event_count AS count
+    FROM usage_daily ORDER BY 1, 2, 3`;
+  type Row = Omit<DayUsage, 'total'> & { readonly total: string };
+  return (await run<Row>(pool, 'read the daily usage', text)).map((row) => ({ ...row, total: parseSum(row.total) }));
 }

@@ -78,10 +78,15 @@ export function publishTransaction(on: Queryable, sql: Statements = texts): Publ
       if (hours.length === 0) return;
       await step('insert missing hours', sql.INSERT_HOURS, hourKeys(hours));
       await step('lock hours', sql.LOCK_HOURS, hourKeys(hours));
+      await step('insert missing days', sql.INSERT_DAYS, hourKeys(hours));
+      await step('lock days', sql.LOCK_DAYS, hourKeys(hours));
     },
     recomputeRollups: async (cells, hours) => {
       if (cells.length > 0) await step('recompute rollups', sql.RECOMPUTE_ROLLUPS, cellKeys(cells));
-      if (hours.length > 0) await step('recompute hours', sql.RECOMPUTE_HOURS, hourKeys(hours));
+      if (hours.length === 0) return;
+      await step('recompute hours', sql.RECOMPUTE_HOURS, hourKeys(hours));
+      // A statement of its own, and the days are locked by now: it sees the hours that other publishers committed before.
+      await step('recompute days', sql.RECOMPUTE_DAYS, hourKeys(hours));
     },
     writeRejects: async (rejects: readonly Reject[]) => {
       if (rejects.length > 0) await step('write rejects', sql.WRITE_REJECTS, rejectColumns(rejects));
