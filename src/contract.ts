@@ -364,11 +364,28 @@ export interface BatchView {
   /** Commits when `work` resolves, rolls back when it throws. Retries nothing. */
   transaction<T>(work: (tx: PublishTransaction) => Promise<T>): Promise<T>;
   /** What a publish of these needs outside its transaction (monthly partitions). Idempotent. */
-  prepare(hours: readonly HourUsage[]): Promise<void>;
+  prepare(hours: readonly Pick<HourUsage, 'hour'>[]): Promise<void>;
   cuts(): Promise<ReadonlyMap<string, Cut>>;
   /** Cuts and rollups of one snapshot. */
   snapshot(query: RollupQuery): Promise<BatchSnapshot>;
   holders(keys: readonly { readonly tenant: string; readonly key: string }[]): Promise<readonly KeyRow[]>;
+}
+
+/**
+ * What retention takes from the tables, in steps that are short transactions of their own. Repeating one changes nothing.
+ * Called only for what no record that is still to come can need. Times are event times in ms.
+ */
+export interface Tables {
+  /** Takes subject and properties from rows before this. Answers how many; less than `limit`: there are no more. */
+  emptyEvents(before: number, limit: number): Promise<number>;
+  /** Forgets keys, with their rows. Answers as above. */
+  forgetKeys(before: number, limit: number): Promise<number>;
+  /** Months since 1970. */
+  oldestUsageMonth(): Promise<number | undefined>;
+  /** Forgets what the hours up to the end of this month were summed from. Answers as above. */
+  forgetHours(month: number, limit: number): Promise<number>;
+  /** Drops a month of hourly usage without stopping readers and writers of others. A step that died half way is finished. */
+  dropUsageMonth(month: number): Promise<void>;
 }
 
 // ------------------------------------------------------------------------------------------------ what operators see

@@ -6,11 +6,13 @@
  *   manifest ─► publisher ─► batch view              batch view + live counters ─► one merged answer
  */
 import { collect } from './batch/collect.ts';
+import { expire, hoursAhead } from './batch/expiry.ts';
 import { publishLineage } from './batch/publisher.ts';
 import { relay } from './batch/relay.ts';
 import { trimLineage } from './batch/retention.ts';
 import type { Clock } from './clock.ts';
-import type { Archive, BatchView, Catalog, Cut, Facts, Lineage, Producer, Source, SpeedStore } from './contract.ts';
+import type { Archive, BatchView, Catalog, Cut, Facts, Lineage, Producer, Source, SpeedStore, Tables } from './contract.ts';
+import { FOR_EVER } from './domain/kept.ts';
 import type { MeterSet } from './domain/meter.ts';
 import type { ArchiveFormats } from './domain/segment.ts';
 import { decode } from './processors/decode.ts';
@@ -30,6 +32,7 @@ export interface Ports {
   readonly archive: Archive;
   readonly catalog: Catalog;
   readonly batch: BatchView;
+  readonly tables: Tables;
   readonly clock: Clock;
   readonly facts: Facts;
   readonly random: () => number;
@@ -47,6 +50,7 @@ export interface Settings {
   readonly maxUnsettled: number;
   readonly gcGraceMs: number;
   readonly logRetentionMs: number;
+  readonly eventRowRetentionMs: number;
 }
 
 /** From the log to live counters and archive. */
@@ -78,6 +82,7 @@ const DISCOVER_MS = 5000;
 const PUBLISH_MS = 1000;
 const RELAY_MS = 1000;
 const RETENTION_MS = 10_000;
+const MONTHS_MS = 3_600_000;
 
 /** worker: one lane a lineage. Resolves when `stop` aborted and all lanes have drained. */
 export const work = (p: Ports, s: Settings, topology: Topology, stop: AbortSignal): Promise<void> => {
@@ -134,13 +139,31 @@ export const retention = (p: Ports, { logRetentionMs: keepMs }: Settings): Role 
   };
 };
 
+/** months: partitions of the hourly usage that publishes will need. */
+export const months = (p: Ports): Role => ({
+  name: 'months',
+  everyMs: MONTHS_MS,
+  step: () => p.batch.prepare(hoursAhead(p.clock.now())),
+});
+
+/** expiry: months, keys and the payload of event rows that settings let go of leave the tables. */
+export const expiry = (p: Ports, { rules, epochMs, eventRowRetentionMs }: Settings): Role => {
+  const settings = { kept: rules.kept ?? FOR_EVER, epochMs, eventRowRetentionMs };
+  return {
+    name: 'expiry',
+    everyMs: RETENTION_MS,
+    step: async (stop) => void (await expire({ ...p, source: p.log }, settings, p.clock.now(), stop)),
+  };
+};
+
 /** All roles in one process. Resolves when `stop` aborted and all have drained; throws the first fatal error. */
 export async function runAll(ports: Ports, s: Settings, topology: Wiring, stop: AbortSignal): Promise<void> {
   const failed = new AbortController();
   const over = AbortSignal.any([stop, failed.signal]);
   const sealed = new Wake(ports.clock);
   const p = { ...ports, facts: pokeOnSeal(ports.facts, sealed) };
-  const roles = [publisher(p, s, sealed), collector(p, s), relaying(p), scheduler(p, s), retention(p, s)];
+  const folding = [publisher(p, s, sealed), collector(p, s), relaying(p)];
+  const roles = [...folding, scheduler(p, s), months(p), retention(p, s), expiry(p, s)];
   const running = [work(p, s, topology(p, s), over), ...roles.map((role) => runRole(p, role, over))];
   const outcomes = await Promise.allSettled(running.map((role) => role.catch((error: unknown) => fail(failed, error))));
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;

@@ -6,6 +6,7 @@ import type { Config } from '../config.ts';
 import { CUT_END, type Outgoing, type Written } from '../contract.ts';
 import { encodeEvent } from '../domain/avro.ts';
 import type { UsageEvent } from '../domain/event.ts';
+import type { Kept } from '../domain/kept.ts';
 import { routingKeyOf } from '../domain/routing.ts';
 import { MeterError } from '../errors.ts';
 import { maintain } from '../embedded/maintenance.ts';
@@ -43,13 +44,15 @@ async function runImport(
   send: Send,
   streams: Streams,
   signal: AbortSignal,
+  kept?: Kept,
 ): Promise<ImportResult> {
   const mapping = parseMapping(await readFile(flags.mapping, 'utf8'));
   const progress = progressLine(streams, systemClock);
   const now = (): number => systemClock.now();
   const rejectsPath = `${path}.rejects.ndjson`;
   try {
-    return await importFile({ path, mapping, send, batch: BATCH, rejectsPath, now, signal, onProgress: progress.show });
+    const options = { path, mapping, send, batch: BATCH, rejectsPath, now, signal, onProgress: progress.show };
+    return await importFile(kept === undefined ? options : { ...options, kept });
   } finally {
     progress.end();
   }
@@ -96,7 +99,7 @@ async function importIntoDirectory(
   const failed = running.then(() => new Promise<never>(() => undefined));
   const ahead = new Ahead(stores, systemClock, stop);
   try {
-    const work = runImport(path, flags, (events) => ahead.send(events), streams, stop).then(async (result) => {
+    const work = runImport(path, flags, (events) => ahead.send(events), streams, stop, config).then(async (result) => {
       await ahead.published();
       return result;
     });

@@ -17,6 +17,7 @@ import { type Dependency, type HttpPorts } from '../serving/http/ports.ts';
 import { httpServer } from '../serving/http/server.ts';
 import { QueryService } from '../serving/query.ts';
 import { listEvents, listEventTypes, listTenants } from '../sinks/postgres/events.ts';
+import { shapeIndexes } from '../sinks/postgres/indexes.ts';
 import { listRejects } from '../sinks/postgres/rejects.ts';
 import { metering, type Ports, runAll, type Settings } from '../topology.ts';
 import { openStores, type Stores } from './stores.ts';
@@ -58,7 +59,7 @@ export async function loadMeters(path: string | undefined): Promise<MeterSet> {
 
 export const settingsOf = (config: Config, meters: MeterSet): Settings => ({
   meters,
-  rules: { tenants: config.tenants === 'open' ? 'open' : new Set(config.tenants) },
+  rules: { tenants: config.tenants === 'open' ? 'open' : new Set(config.tenants), kept: config },
   formats: ARCHIVE_FORMATS,
   buckets: config.buckets,
   epochMs: config.epochMs,
@@ -66,7 +67,19 @@ export const settingsOf = (config: Config, meters: MeterSet): Settings => ({
   maxUnsettled: config.maxUnsettled,
   gcGraceMs: config.gcGraceMs,
   logRetentionMs: config.logRetentionMs,
+  eventRowRetentionMs: config.eventRowRetentionMs,
 });
+
+async function openShaped(config: Config, meters: MeterSet, clock: Clock): Promise<Stores> {
+  const stores = await openStores(config, meters, clock, 'dev');
+  try {
+    await shapeIndexes(stores.pool, config);
+    return stores;
+  } catch (error) {
+    await stores.close();
+    throw error;
+  }
+}
 
 const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost']);
 
@@ -86,7 +99,7 @@ export async function startProduct(
 ): Promise<Product> {
   demandLoopback(config);
   const meters = await loadMeters(config.metersFile);
-  const stores = lend(await openStores(config, meters, clock, 'dev'));
+  const stores = lend(await openShaped(config, meters, clock));
   const registry = openRegistry({ process: true });
   const facts = openFacts({ registry, logger: log });
   const ports: Ports = { ...stores, clock, facts, random, unique: randomUUID };

@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { Archive, BatchView, Catalog, Lineage } from '../contract.ts';
+import type { Archive, BatchView, Catalog, Lineage, Tables } from '../contract.ts';
 import type { MeterSet } from '../domain/meter.ts';
 import { canonicalMeters, differences } from '../domain/meters-file.ts';
 import { makeDataDir, openDataDir } from '../embedded/data-dir.ts';
@@ -15,6 +15,7 @@ import { postgresCatalog } from '../sinks/postgres/catalog.ts';
 import { recordInstallation } from '../sinks/postgres/installation.ts';
 import { migrate } from '../sinks/postgres/migrate.ts';
 import { openPool } from '../sinks/postgres/pool.ts';
+import { postgresTables } from '../sinks/postgres/tables.ts';
 import { openPostgresLog, type PostgresLog } from '../sources/postgres.ts';
 
 export interface Stores {
@@ -22,6 +23,7 @@ export interface Stores {
   readonly log: PostgresLog;
   readonly catalog: Catalog;
   readonly batch: BatchView;
+  readonly tables: Tables;
   readonly archive: Archive;
   readonly speed: MemorySpeedStore;
   /** Whether the database runs in this process. */
@@ -65,9 +67,10 @@ async function openInto(closers: Closer[], config: Config, meters: MeterSet, clo
   closers.push(() => lock.release());
   const layout = await openDataDir(config.dataDir);
   const pool = await openDatabase(closers, config, layout.databaseDir);
-  const { partitions, buckets, epochMs } = config;
-  const recorded = { partitions, buckets, epochMs, meters: canonicalMeters(meters), tenants: tenantsText(config.tenants) };
-  await recordInstallation(pool, recorded, differences);
+  const { partitions, buckets, epochMs, keyRetentionMs, usageRetentionMonths } = config;
+  const texts = { meters: canonicalMeters(meters), tenants: tenantsText(config.tenants) };
+  const numbers = { partitions, buckets, epochMs, keyRetentionMs, usageRetentionMonths };
+  await recordInstallation(pool, { ...numbers, ...texts }, differences);
   const log = await openPostgresLog({ pool, partitions, clock });
   closers.push(() => log.close());
   await sweepTemporaries(layout.archiveDir);
@@ -82,6 +85,7 @@ async function openInto(closers: Closer[], config: Config, meters: MeterSet, clo
     speed,
     catalog: postgresCatalog(pool, { firstFormat: config.archiveFormat }),
     batch: postgresBatchView(pool),
+    tables: postgresTables(pool, { embedded }),
   };
   return { ...stores, close: () => closeAll(closers) };
 }

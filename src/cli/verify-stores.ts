@@ -56,9 +56,10 @@ export async function verifyStores(stores: Stores, settings: Settings): Promise<
   const all = Array.from({ length: buckets }, (_, bucket) => bucket);
   const lineages = await log.lineages();
   let hours: Audit['hours'] = [];
+  let usageFrom = 0;
   const snapshot = async (): Promise<Audit> => {
     const audit = await auditSnapshot(pool);
-    ({ hours } = audit);
+    ({ hours, usageFrom } = audit);
     return audit;
   };
   const merged = await readMerged({ batch: { snapshot }, speed }, { edges: [0, EVER] }, all);
@@ -67,6 +68,7 @@ export async function verifyStores(stores: Stores, settings: Settings): Promise<
     reachOf(merged, all, ids).map(({ bucket, lineage, position }) => [`${bucket} ${lineage}`, position]),
   );
   const expected = new Expectation(settings.meters);
+  expected.usageFrom = usageFrom;
   const ports = { archive, catalog, source: log, buckets, decode: decode(), validate: validate(settings.rules) };
   const extent = {
     cuts: merged.cuts,

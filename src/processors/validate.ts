@@ -2,18 +2,21 @@
 import type { Judged, Lineage, Processor } from '../contract.ts';
 import { checkTime, type UsageEvent } from '../domain/event.ts';
 import { fault, type Fault } from '../domain/fault.ts';
+import { checkKept, FOR_EVER, type Kept } from '../domain/kept.ts';
 import { routingKeyOf } from '../domain/routing.ts';
 import type { Decoded } from './decode.ts';
 
 export interface Rules {
   /** `open`, or the tenants that are registered. */
   readonly tenants: 'open' | ReadonlySet<string>;
+  /** Absent: everything for ever. */
+  readonly kept?: Kept;
 }
 
 /** Judged by the record's own arrival, never by a wall clock: a replay says the same. */
-function judge(event: UsageEvent, arrival: number, { tenants }: Rules): Fault | undefined {
+function judge(event: UsageEvent, arrival: number, { tenants, kept = FOR_EVER }: Rules): Fault | undefined {
   if (tenants !== 'open' && !tenants.has(event.tenant)) return fault('UNKNOWN_TENANT', 'tenant_id', event.tenant);
-  return checkTime(event, arrival);
+  return checkTime(event, arrival) ?? checkKept(event, arrival, kept);
 }
 
 const rejected = (decoded: Decoded, { code, field, reason }: Fault): Judged => ({

@@ -4,8 +4,10 @@ import type { Facts, Outgoing, Producer, Written } from '../contract.ts';
 import { encodeEvent } from '../domain/avro.ts';
 import { fromCloudEvent } from '../domain/cloudevents.ts';
 import { checkEvent, checkTime, type NativeFields, type UsageEvent } from '../domain/event.ts';
+import { FUTURE_BOUND_MS } from '../domain/epoch.ts';
 import { type Fault, fault, isFault } from '../domain/fault.ts';
 import { parseJson } from '../domain/json.ts';
+import { checkKept, type Kept } from '../domain/kept.ts';
 import { routingKeyOf } from '../domain/routing.ts';
 import { asError, kindOf, MeterError } from '../errors.ts';
 
@@ -16,7 +18,7 @@ export interface IngestPorts {
   readonly producer: Pick<Producer, 'append'>;
   readonly clock: Clock;
   readonly facts: Pick<Facts, 'accepted' | 'refused'>;
-  readonly config: { readonly pastBoundMs: number; readonly maxEventsPerRequest: number };
+  readonly config: Kept & { readonly pastBoundMs: number; readonly maxEventsPerRequest: number };
 }
 
 export type EventResult =
@@ -62,11 +64,15 @@ export class Ingest {
 
   #check(events: readonly unknown[], kind: BodyKind, isHistory: boolean): (UsageEvent | Fault)[] {
     const now = this.#ports.clock.now();
-    const bounds = isHistory ? {} : { pastBoundMs: this.#ports.config.pastBoundMs };
+    const { config } = this.#ports;
+    const bounds = isHistory ? {} : { pastBoundMs: config.pastBoundMs };
     const read = kind === 'native' ? nativeEvent : cloudEvent;
     return events.map((given) => {
       const event = read(given);
-      return isFault(event) ? event : (checkTime(event, now, bounds) ?? event);
+      // What is kept is asked as of a little later: the record arrives after this check, and what is accepted must count.
+      return isFault(event)
+        ? event
+        : (checkTime(event, now, bounds) ?? checkKept(event, now + FUTURE_BOUND_MS, config) ?? event);
     });
   }
 

@@ -8,6 +8,7 @@ import type {
   Reader,
   Source,
   SpeedStore,
+  Tables,
   Written,
 } from '../../src/contract.ts';
 import { type FailureCode, MeterError } from '../../src/errors.ts';
@@ -283,6 +284,15 @@ function batchOf(world: World, process: SimProcess, { read }: Wire): BatchView {
   };
 }
 
+const refused = (): Promise<never> => Promise.reject(new Error('these tables are kept for ever'));
+const keptForEver: Tables = {
+  emptyEvents: refused,
+  forgetKeys: refused,
+  forgetHours: refused,
+  dropUsageMonth: refused,
+  oldestUsageMonth: refused,
+};
+
 function factsOf(): Facts {
   return silentFacts();
 }
@@ -295,6 +305,7 @@ export function portsOf(world: World, process: SimProcess): Ports {
     archive: archiveOf(world, wire),
     catalog: catalogOf(world, wire),
     batch: batchOf(world, process, wire),
+    tables: keptForEver,
     clock: {
       now: () => world.now,
       sleep: (_, signal) => (signal?.aborted === true ? Promise.resolve() : world.scheduler.gate(process, 'sleep', 'sleep')),

@@ -40,6 +40,7 @@ export const settings: Settings = {
   maxUnsettled: 5,
   gcGraceMs: UNIT_MS,
   logRetentionMs: Number.MAX_SAFE_INTEGER,
+  eventRowRetentionMs: 0,
 };
 
 /** A worker has what it was built with: other defaults than its neighbour, whatever is in force in the log. */

@@ -71,14 +71,14 @@ export async function listEvents(pool: Pool, request: EventRequest): Promise<Lis
   return { rows, next: last && writeCursor([String(last.timestamp), last.tenant, last.key]) };
 }
 
-/** From the hourly usage: few rows a tenant, where the events are many. */
+/** From the daily usage: few rows a tenant, where the events are many, and kept when hours and keys are not. */
 export async function listTenants(pool: Pool): Promise<{ tenant: string; events: number }[]> {
-  const text = `SELECT tenant_id AS tenant, sum(event_count)::bigint AS events FROM usage_hourly GROUP BY 1 HAVING sum(event_count) > 0 ORDER BY 1`;
+  const text = `SELECT tenant_id AS tenant, sum(event_count)::bigint AS events FROM usage_daily GROUP BY 1 HAVING sum(event_count) > 0 ORDER BY 1`;
   return run<{ tenant: string; events: number }>(pool, 'list tenants', text);
 }
 
 export async function listEventTypes(pool: Pool): Promise<{ eventType: string; events: number }[]> {
-  const text = `SELECT event_type AS "eventType", sum(event_count)::bigint AS events FROM usage_hourly GROUP BY 1 HAVING sum(event_count) > 0 ORDER BY 1`;
+  const text = `SELECT event_type AS "eventType", sum(event_count)::bigint AS events FROM usage_daily GROUP BY 1 HAVING sum(event_count) > 0 ORDER BY 1`;
   return run<{ eventType: string; events: number }>(pool, 'list event types', text);
 }
 

@@ -2,8 +2,10 @@
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { once } from 'node:events';
 import { checkEvent, checkTime, type NativeFields, type UsageEvent } from '../../domain/event.ts';
+import { FUTURE_BOUND_MS } from '../../domain/epoch.ts';
 import { type Fault, isFault } from '../../domain/fault.ts';
 import { UnsafeNumber } from '../../domain/json.ts';
+import { checkKept, FOR_EVER, type Kept } from '../../domain/kept.ts';
 import { MeterError } from '../../errors.ts';
 import { type Cell, columnsOf, keyOf, type Mapping, textOf } from './mapping.ts';
 import { openRows, type Row } from './rows.ts';
@@ -17,6 +19,8 @@ export interface ImportOptions {
   /** The file for rows that cannot be used; made only when there is one. */
   readonly rejectsPath: string;
   readonly now: () => number;
+  /** What the installation keeps; absent: everything, or a server judges. */
+  readonly kept?: Kept;
   readonly onProgress?: (progress: ImportProgress) => void;
   readonly signal?: AbortSignal;
 }
@@ -94,12 +98,12 @@ function demandColumns(mapping: Mapping, header: readonly string[]): void {
 }
 
 /** What a row gives: its events, or the first fault of any of them. A row is used whole or not at all. */
-function eventsOf(row: Row, mapping: Mapping, now: number): UsageEvent[] | Fault {
+function eventsOf(row: Row, mapping: Mapping, now: number, kept: Kept): UsageEvent[] | Fault {
   const events: UsageEvent[] = [];
   for (const fields of fieldsOf(row, mapping)) {
     const event = checkEvent(fields);
     if (isFault(event)) return event;
-    const wrong = checkTime(event, now);
+    const wrong = checkTime(event, now) ?? checkKept(event, now + FUTURE_BOUND_MS, kept);
     if (wrong !== undefined) return wrong;
     events.push(event);
   }
@@ -108,7 +112,7 @@ function eventsOf(row: Row, mapping: Mapping, now: number): UsageEvent[] | Fault
 
 /** Throws BAD_INPUT_FILE, BAD_MAPPING, or what `send` throws. Importing again changes nothing: keys are those of the rows. */
 export async function importFile(options: ImportOptions): Promise<ImportResult> {
-  const { path, mapping, send, batch, now, onProgress, signal } = options;
+  const { path, mapping, send, batch, now, kept = FOR_EVER, onProgress, signal } = options;
   const file = await openRows(path, (header) => {
     demandColumns(mapping, header);
   });
@@ -128,7 +132,7 @@ export async function importFile(options: ImportOptions): Promise<ImportResult> 
       const found: UsageEvent[] | Fault =
         row.values === undefined
           ? { code: 'UNDECODABLE', field: '', value: '', reason: row.fault ?? '' }
-          : eventsOf(row, mapping, now());
+          : eventsOf(row, mapping, now(), kept);
       if (Array.isArray(found)) waiting.push(...found);
       else await rejects.add(row, found);
       if (waiting.length >= batch) await flush();
