@@ -376,7 +376,7 @@ export interface BatchView {
  * Called only for what no record that is still to come can need. Times are event times in ms.
  */
 export interface Tables {
-  /** Takes subject and properties from rows before this. Answers how many; less than `limit`: there are no more. */
+  /** Takes subject and properties from rows before this, up to `limit` a transaction. Answers how many; 0: there are no more. */
   emptyEvents(before: number, limit: number): Promise<number>;
   /** Forgets keys, with their rows. Answers as above. */
   forgetKeys(before: number, limit: number): Promise<number>;

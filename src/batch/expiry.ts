@@ -41,13 +41,13 @@ async function settledBefore({ source, batch }: ExpiryPorts, epochMs: number): P
   return Math.min(...arrivals.map((cut) => cut?.arrival ?? 0)) - epochMs - FUTURE_BOUND_MS;
 }
 
-/** Steps until one finds less than it may, or `stop` aborts. */
+/** Steps until one finds nothing, or `stop` aborts. */
 async function drain(step: (limit: number) => Promise<number>, stop: AbortSignal): Promise<number> {
   let all = 0;
   while (!stop.aborted) {
     const done = await step(STEP_ROWS);
     all += done;
-    if (done < STEP_ROWS) break;
+    if (done === 0) break;
   }
   return all;
 }

@@ -10,18 +10,19 @@ export interface TablesOptions {
   readonly embedded: boolean;
 }
 
-type Key = { readonly tenant: string; readonly key: string };
+/** Hash partitions of metering_events. A step goes through them by their own names: a row is then found by its place alone. */
+const PARTITIONS = [0, 1, 2, 3, 4, 5, 6, 7].map((n) => `metering_events_${n}`);
 
-const OLD = (where: string): string => `
-  SELECT tenant_id AS tenant, idempotency_key AS key FROM metering_events
-  WHERE event_timestamp < to_timestamp($1 / 1000.0) ${where} ORDER BY event_timestamp LIMIT $2`;
-const PAYLOAD = `(subject IS NOT NULL OR properties <> '{}'::jsonb)`;
-const SAME = `e.tenant_id = k.tenant COLLATE "C" AND e.idempotency_key = k.key COLLATE "C" AND e.event_timestamp < to_timestamp($3 / 1000.0)`;
-const KEYS = `unnest($1::text[], $2::text[]) AS k (tenant, key)`;
+/** The places of the oldest rows, in one statement with what is done to them. Nobody else changes rows of events. */
+const OLDEST = (table: string, where = ''): string => `ctid = ANY (ARRAY(
+    SELECT ctid FROM ${table} WHERE event_timestamp < to_timestamp($1 / 1000.0) ${where} ORDER BY event_timestamp LIMIT $2
+  )) RETURNING 1`;
+const PAYLOAD = `AND (subject IS NOT NULL OR properties <> '{}'::jsonb)`;
 
 /** Key, content, lineage and position stay: copies and conflicts are told as before. */
-const EMPTY = `UPDATE metering_events e SET subject = NULL, properties = '{}' FROM ${KEYS} WHERE ${SAME}`;
-const FORGET = `DELETE FROM metering_events e USING ${KEYS} WHERE ${SAME}`;
+const EMPTY = (table: string): string =>
+  `UPDATE ${table} SET subject = NULL, properties = '{}' WHERE ${OLDEST(table, PAYLOAD)}`;
+const FORGET = (table: string): string => `DELETE FROM ${table} WHERE ${OLDEST(table)}`;
 
 const FORGET_HOURS = `
   DELETE FROM hour_partials WHERE ctid = ANY (ARRAY(SELECT ctid FROM hour_partials WHERE hour < $1 LIMIT $2))
@@ -40,18 +41,17 @@ export function postgresTables(pool: Pool, { embedded }: TablesOptions): Tables 
     if (!embedded || dead < DEAD_ROWS) return;
     dead = 0;
     // One after the other, so that others get their turn in between.
-    for (const n of [0, 1, 2, 3, 4, 5, 6, 7]) await run(pool, 'vacuum event rows', `VACUUM metering_events_${n}`);
+    for (const table of PARTITIONS) await run(pool, `vacuum ${table}`, `VACUUM ${table}`);
   };
-  const change = async (what: string, [find, text]: readonly [string, string], before: number, limit: number) => {
-    const keys = await run<Key>(pool, what, find, [before, limit]);
-    if (keys.length === 0) return 0;
-    await run(pool, what, text, [keys.map((k) => k.tenant), keys.map((k) => k.key), before]);
-    await vacuum(keys.length);
-    return keys.length;
+  const change = async (what: string, text: (table: string) => string, before: number, limit: number): Promise<number> => {
+    let rows = 0;
+    for (const table of PARTITIONS) rows += (await run(pool, `${what} of ${table}`, text(table), [before, limit])).length;
+    await vacuum(rows);
+    return rows;
   };
   return {
-    emptyEvents: (before, limit) => change('empty event rows', [OLD(`AND ${PAYLOAD}`), EMPTY], before, limit),
-    forgetKeys: (before, limit) => change('forget keys', [OLD(''), FORGET], before, limit),
+    emptyEvents: (before, limit) => change('empty rows', EMPTY, before, limit),
+    forgetKeys: (before, limit) => change('forget keys', FORGET, before, limit),
     oldestUsageMonth: () => oldestMonth(pool),
     forgetHours: async (month, limit) => {
       const end = startOfMonth(month + 1) / MS_PER_HOUR;
