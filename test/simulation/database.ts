@@ -29,8 +29,12 @@ interface HourPartial {
   readonly segment: number;
   readonly hour: HourUsage;
 }
+interface StoredKey extends KeyRow {
+  /** Microseconds. */
+  readonly timestamp: number;
+}
 const emptyTables = () => ({
-  keys: new Map<string, KeyRow>(),
+  keys: new Map<string, StoredKey>(),
   partials: new Map<string, Partial_>(),
   hourPartials: new Map<string, HourPartial>(),
   rollups: new Map<string, Cell>(),
@@ -86,6 +90,14 @@ export class Database {
 
   holders(keys: readonly { readonly tenant: string; readonly key: string }[], own?: Transaction): KeyRow[] {
     return keys.flatMap((key) => own?.writes.keys.get(keyOf(key)) ?? this.committed.keys.get(keyOf(key)) ?? []);
+  }
+
+  /** A transaction of its own. */
+  forgetKeys(before: number, limit: number): number {
+    const old = [...this.committed.keys].filter(([, { timestamp }]) => timestamp < before * 1000).slice(0, limit);
+    for (const [id] of old) this.committed.keys.delete(id);
+    if (old.length > 0) this.#world.tally.add('event: old keys forgotten', old.length);
+    return old.length;
   }
 
   async transaction<T>(process: SimProcess, work: (tx: PublishTransaction) => Promise<T>): Promise<T> {
@@ -163,7 +175,13 @@ export class Database {
       if (this.committed.keys.has(id) || tx.writes.keys.has(id)) continue;
       await this.#lock(process, tx, `key ${id}`);
       if (this.committed.keys.has(id)) continue;
-      tx.writes.keys.set(id, { tenant: event.tenant, key: event.key, lineage, position, content });
+      tx.writes.keys.set(id, {
+        ...{ tenant: event.tenant, key: event.key },
+        lineage,
+        position,
+        content,
+        timestamp: event.timestamp,
+      });
       inserted.add(position);
     }
     return inserted;

@@ -65,6 +65,7 @@ export class Chronicle {
   readonly depth: number;
   readonly lo: number;
   readonly hi: number;
+  readonly #keyRetentionMs: number;
   readonly entries: Entry[] = [];
   readonly stretches: Stretch[] = [];
   closed = false;
@@ -75,7 +76,8 @@ export class Chronicle {
   #first = 0;
   #last: string | undefined;
 
-  constructor(id: string, depth: number, lo: number, hi: number) {
+  constructor(id: string, depth: number, lo: number, hi: number, keyRetentionMs: number) {
+    this.#keyRetentionMs = keyRetentionMs;
     [this.id, this.depth, this.lo, this.hi] = [id, depth, lo, hi];
     this.#begin(printed(0), 0);
   }
@@ -170,7 +172,9 @@ export class Chronicle {
     if (fact === undefined) return 'UNDECODABLE';
     const point = TENANTS.get(fact.tenant)?.point ?? -1;
     if (point < this.lo || point >= this.hi) return 'MISROUTED';
-    return fact.timestamp > (arrival + FUTURE_MS) * 1000 ? 'TOO_FAR_IN_FUTURE' : 'ok';
+    if (fact.timestamp > (arrival + FUTURE_MS) * 1000) return 'TOO_FAR_IN_FUTURE';
+    const kept = this.#keyRetentionMs;
+    return kept > 0 && fact.timestamp < (arrival - kept) * 1000 ? 'TOO_OLD' : 'ok';
   }
 }
 
@@ -436,8 +440,7 @@ export class Oracle {
   nothingForgotten(): void {
     const refused = new Set<string>();
     for (const { entries } of this.lineages.values()) {
-      for (const { verdict, fact } of entries)
-        if (verdict === 'TOO_FAR_IN_FUTURE') refused.add(`${fact?.tenant}\0${fact?.key}`);
+      for (const { verdict, fact } of entries) if (verdict.startsWith('TOO_')) refused.add(`${fact?.tenant}\0${fact?.key}`);
     }
     for (const [id, fact] of this.sent)
       if (!this.winners.has(id) && !refused.has(id))

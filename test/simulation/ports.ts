@@ -293,6 +293,11 @@ const keptForEver: Tables = {
   oldestUsageMonth: refused,
 };
 
+const forgetKeysOf =
+  ({ database }: World, { write }: Wire): Tables['forgetKeys'] =>
+  (before, limit) =>
+    write('forget keys', 'DATABASE_UNAVAILABLE', () => database.forgetKeys(before, limit));
+
 function factsOf(): Facts {
   return silentFacts();
 }
@@ -305,7 +310,7 @@ export function portsOf(world: World, process: SimProcess): Ports {
     archive: archiveOf(world, wire),
     catalog: catalogOf(world, wire),
     batch: batchOf(world, process, wire),
-    tables: keptForEver,
+    tables: { ...keptForEver, forgetKeys: forgetKeysOf(world, wire) },
     clock: {
       now: () => world.now,
       sleep: (_, signal) => (signal?.aborted === true ? Promise.resolve() : world.scheduler.gate(process, 'sleep', 'sleep')),

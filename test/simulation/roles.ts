@@ -8,6 +8,7 @@ import {
   archiving,
   collector,
   counting,
+  expiry,
   metering,
   publisher,
   relaying,
@@ -43,11 +44,17 @@ export const settings: Settings = {
   eventRowRetentionMs: 0,
 };
 
+/** What is kept is a rule, the same for all. */
+const ruled = (world: World): Settings => {
+  const kept = { keyRetentionMs: world.climate.keyRetentionMs, usageRetentionMonths: 0 };
+  return { ...settings, rules: { ...settings.rules, kept } };
+};
+
 /** A worker has what it was built with: other defaults than its neighbour, whatever is in force in the log. */
 const settingsOf = (world: World): Settings => {
   const formats = [...FORMATS];
   const turn = world.below(formats.length);
-  return { ...settings, formats: new Map([...formats.slice(turn), ...formats.slice(0, turn)]) };
+  return { ...ruled(world), formats: new Map([...formats.slice(turn), ...formats.slice(0, turn)]) };
 };
 
 export type LaneKind = 'metering' | 'archiving' | 'counting';
@@ -67,7 +74,8 @@ export async function lane(world: World, process: SimProcess, lineage: SimLineag
 /** A whole worker: every lineage, and those to come. */
 export const wholeWorker = (world: World, process: SimProcess): Promise<void> => {
   const ports = portsOf(world, process);
-  return work(ports, settings, metering(ports, settings), process.stop.signal);
+  const own = ruled(world);
+  return work(ports, own, metering(ports, own), process.stop.signal);
 };
 
 export async function publishing(world: World, process: SimProcess): Promise<void> {
@@ -84,6 +92,9 @@ export async function collecting(world: World, process: SimProcess, rounds: numb
     await ports.clock.sleep(role.everyMs, process.stop.signal);
   }
 }
+
+export const expiring = (world: World, process: SimProcess): Promise<void> =>
+  expiry(portsOf(world, process), ruled(world)).step(process.stop.signal);
 
 export const relayed = (world: World, process: SimProcess): Promise<void> =>
   relaying(portsOf(world, process)).step(process.stop.signal);

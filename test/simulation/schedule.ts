@@ -5,9 +5,19 @@ import { formatTime } from '../../src/domain/time.ts';
 import { bucketOf } from '../../src/domain/routing.ts';
 import type { Fact } from './oracle.ts';
 import { pick, type Random, randomOf, weighted } from './random.ts';
-import { collecting, finalAnswers, lane, type LaneKind, publishing, reading, relayed, wholeWorker } from './roles.ts';
+import {
+  collecting,
+  expiring,
+  finalAnswers,
+  lane,
+  type LaneKind,
+  publishing,
+  reading,
+  relayed,
+  wholeWorker,
+} from './roles.ts';
 import { type Gate, SimProcess } from './scheduler.ts';
-import { BUCKETS, END, EPOCH_MS, EVENT_TYPE, FORMATS, TENANTS, UNIT_MS } from './sizes.ts';
+import { BUCKETS, END, EPOCH_MS, EVENT_TYPE, FORMATS, KEPT_MS, TENANTS, UNIT_MS } from './sizes.ts';
 import { type Climate, hashOf, type SimLineage, World } from './world.ts';
 
 /** What one step may do, and how often in this schedule. */
@@ -39,11 +49,13 @@ export class Schedule {
   constructor(seed: number, { choices, trace }: ScheduleOptions = {}) {
     this.#seed = seed;
     const random = randomOf(seed, -1);
-    this.world = new World(random, climateOf(random));
+    // By a seed of its own: schedules of installations that keep all keys stay as they were.
+    const keyRetentionMs = pick(randomOf(seed, -2), [0, 0, KEPT_MS]);
+    this.world = new World(random, { ...climateOf(random), keyRetentionMs });
     this.world.scheduler.trace = trace;
     this.trace = trace;
     this.#actions = actionsOf(random);
-    this.#roles = rolesOf(random);
+    this.#roles = [...rolesOf(random), expiryRole(keyRetentionMs === 0 ? 0 : 15)];
     this.#replay = choices && new Map([...choices].map(([n, names]) => [n, [...names]]));
   }
 
@@ -269,6 +281,7 @@ export class Schedule {
     const worker = await this.finish('worker', (process) => wholeWorker(world, process));
     for (let n = 0; n < 4 && world.failure === undefined; n += 1) {
       world.now += 11 * UNIT_MS;
+      if (world.climate.keyRetentionMs > 0) await this.#forgetAndResend();
       world.tick();
       await this.#settle(worker);
     }
@@ -278,6 +291,18 @@ export class Schedule {
     if (world.failure === undefined) this.#checkEpochs();
     worker.stop.abort();
     await this.#wake(worker);
+  }
+
+  /** Copies of events whose keys may be gone, and of others. */
+  async #forgetAndResend(): Promise<void> {
+    const { world } = this;
+    await this.finish('expiry', (process) => expiring(world, process));
+    for (const fact of world.oracle.sent.values()) {
+      if (!world.chance(0.2)) continue;
+      const value = encoded(fact, false);
+      world.facts.set(hashOf(value), fact);
+      world.append(world.homeOf(fact.tenant), { key: fact.tenant, value, fact });
+    }
   }
 
   async #wake(process: SimProcess): Promise<void> {
@@ -366,7 +391,7 @@ const encoded = (f: Fact, json: boolean): Uint8Array =>
       )
     : encodeEvent({ ...f, type: EVENT_TYPE, subject: null, properties: '{}' });
 
-function climateOf(random: Random): Climate {
+function climateOf(random: Random): Omit<Climate, 'keyRetentionMs'> {
   return {
     errors: pick(random, [0, 0.002, 0.01, 0.03]),
     arrives: pick(random, [0, 0.5]),
@@ -401,6 +426,15 @@ interface RoleChoice {
   readonly weight: number;
   readonly run: (s: Schedule, process: SimProcess) => (() => Promise<unknown>) | undefined;
 }
+
+const expiryRole = (weight: number): RoleChoice => ({
+  name: 'expiry',
+  weight,
+  run:
+    ({ world }, process) =>
+    () =>
+      expiring(world, process),
+});
 
 /** Mostly where there is something to do. */
 function busyLineage(s: Schedule): SimLineage | undefined {

@@ -26,6 +26,8 @@ export interface Climate {
   readonly gaps: number;
   /** Event times are multiples of so many units, so that events share cells. */
   readonly grain: number;
+  /** 0: for ever. */
+  readonly keyRetentionMs: number;
 }
 
 export class SimLineage implements Lineage {
@@ -128,7 +130,7 @@ export class World {
   addLineage(lo: number, hi: number, parents: readonly SimLineage[], tailOf?: SimLineage): SimLineage {
     const id = tailOf === undefined ? `l${this.lineages.length}` : `${tailOf.id}~tail`;
     const depth = parents.length === 0 ? 0 : 1 + Math.max(...parents.map((parent) => parent.depth));
-    const chronicle = new Chronicle(id, depth, lo, hi);
+    const chronicle = new Chronicle(id, depth, lo, hi, this.climate.keyRetentionMs);
     const lineage = new SimLineage(chronicle, parents, [0, 0, 1, 3][this.below(4)]! * UNIT_MS);
     this.oracle.lineages.set(id, chronicle);
     this.lineages.push(lineage);
@@ -166,6 +168,7 @@ export class World {
     const entry: Entry = this.oracle.append(lineage.chronicle, { position, arrival, what, format, fact, bytes });
     if (entry.verdict === 'MISROUTED') this.tally.add('fault: record in a foreign partition');
     if (entry.verdict === 'UNDECODABLE') this.tally.add('fault: garbage record');
+    if (entry.verdict === 'TOO_OLD') this.tally.add('fault: event older than keys are kept');
     if (entry.verdict === 'TOO_FAR_IN_FUTURE') this.tally.add('fault: event from the future');
     return { lineage: lineage.id, position };
   }
