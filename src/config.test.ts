@@ -5,7 +5,9 @@ import { SETTINGS } from './settings.ts';
 describe('the configuration', () => {
   test('without anything is the defaults, frozen', () => {
     const config = parseConfig({});
-    expect(config).toMatchObject({ host: '127.0.0.1', port: 8080, tenants: 'open', buckets: 16, databaseUrl: undefined });
+    expect(config).toMatchObject({ host: '127.0.0.1', port: 8080, buckets: 16, databaseUrl: undefined });
+    // What was declared last stands: a default here would take it back.
+    expect(config).toMatchObject({ tenants: undefined, maxGroups: undefined, metersFile: undefined });
     expect(Object.isFrozen(config)).toBe(true);
   });
 

@@ -11,7 +11,8 @@ export interface Config {
   readonly dataDir: string;
   readonly databaseUrl: string | undefined;
   readonly metersFile: string | undefined;
-  readonly tenants: Tenants;
+  readonly tenants: Tenants | undefined;
+  readonly maxGroups: number | undefined;
   readonly partitions: number;
   readonly buckets: number;
   readonly tickMs: number;

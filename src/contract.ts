@@ -4,6 +4,7 @@
  */
 import type { Cell, CellSelector, Contribution } from './domain/cell.ts';
 import type { UsageEvent } from './domain/event.ts';
+import type { RuleSet } from './domain/rules.ts';
 import type { Closed, Head, SegmentRow } from './domain/segment.ts';
 
 // ------------------------------------------------------------------------------------------------------------ the log
@@ -29,7 +30,11 @@ export interface Lineage {
 }
 
 /** A record that Meterfold itself writes into every lineage, never counted. */
-export type Control = { readonly type: 'tick' } | { readonly type: 'format'; readonly format: number };
+export type Control =
+  | { readonly type: 'tick' }
+  | { readonly type: 'format'; readonly format: number }
+  /** From here on another version of the rule set is in force: meters, tenants, spread. */
+  | { readonly type: 'rules'; readonly rules: number };
 
 export interface LogRecord {
   readonly position: Position;
@@ -105,18 +110,44 @@ export interface Judged {
   readonly reason?: string;
 }
 
+/** Where a record lies, and which version of the rule set is in force there. */
+export interface At {
+  readonly lineage: Lineage;
+  readonly segment: number;
+  readonly rules: number;
+}
+
 /** A judged record with its place: the unit that sinks are given. */
 export interface Placed extends Judged {
   readonly segment: number;
+  readonly rules: number;
   /** Running maximum of arrival up to and with this record, ms. */
   readonly arrival: number;
   readonly contributions: readonly Contribution[];
 }
 
-/** A pure step: every record in comes out, in order; what cannot be used carries a code. */
+/**
+ * A step that is a pure function of (record, lineage, version of the rule set): every record in comes out, in order; what
+ * cannot be used carries a code. Its term gives it the records of a segment from the segment's start on, so that it may
+ * count within a segment.
+ */
 export interface Processor<In, Out> {
   readonly name: string;
-  process(record: In, lineage: Lineage): Out;
+  process(record: In, at: At): Out;
+}
+
+/** Versions of the rule set, as one process knows them. */
+export interface RuleSets {
+  /** The version that is newest as of the last look. */
+  readonly newest: RuleSet;
+  /** `key@version` of the meters that answer, as of the last look; implicit meters always do. */
+  readonly serving: ReadonlySet<string>;
+  /** Throws RangeError for a version that this process has not demanded yet. */
+  get(version: number): RuleSet;
+  /** Looks what there is by now: versions, and which of them answer. */
+  refresh(): Promise<void>;
+  /** Makes a version known. Throws DATA_DIR_NEWER where there is none: the log says that it was in force. */
+  demand(version: number): Promise<void>;
 }
 
 /** Where a sink wants to be read from: the row of a segment that starts at or before its first missing position. */
@@ -142,6 +173,8 @@ export interface Sink {
 export interface PlacedBatch extends Batch<Placed> {
   /** Running maximum of arrival behind the batch, ms. */
   readonly arrival: number;
+  /** Version of the rule set in force behind the batch. */
+  readonly rules: number;
   readonly closed: readonly Closed[];
 }
 
@@ -176,6 +209,8 @@ export interface ApplyRequest {
   readonly to: Position;
   /** Running maximum of arrival before `to`, ms. */
   readonly arrival: number;
+  /** Version of the rule set in force before `to`. */
+  readonly rules: number;
   readonly oldest: number;
   /** In log order; known duplicates are left out. */
   readonly records: readonly SpeedRecord[];
@@ -194,7 +229,7 @@ export interface AdvanceRequest {
   readonly floor?: number;
   readonly keys?: readonly { readonly digest: string; readonly epoch: number }[];
   /** The last chunk. */
-  readonly fence?: { readonly position: Position; readonly arrival: number };
+  readonly fence?: FenceState;
 }
 
 export type RefusedBy = 'incarnation' | 'fence' | 'oldest' | 'mark' | 'parent';
@@ -203,6 +238,8 @@ export type Reply = { readonly ok: true; readonly view: BucketView } | { readonl
 export interface FenceState {
   readonly position: Position;
   readonly arrival: number;
+  /** Version of the rule set in force before it: cells hold the meters of it and of those before. */
+  readonly rules: number;
 }
 export interface BucketState {
   readonly bucket: number;
@@ -274,8 +311,11 @@ export interface Reject {
 
 /** Heads and manifest: which segments exist. An object without a manifest row does not exist. */
 export interface Catalog {
-  /** Creates the head at the lineage's origin where there is none. */
-  head(lineage: Lineage): Promise<Head>;
+  /**
+   * Creates the head at the lineage's origin where there is none: what is in force at the end of its parents is in force
+   * there, hence `undefined` until all of them have ended.
+   */
+  head(lineage: Lineage): Promise<Head | undefined>;
   heads(): Promise<readonly Head[]>;
   /** Rows of a lineage from a segment number on, in order. */
   manifest(lineage: string, from: number, limit: number): Promise<readonly SegmentRow[]>;
@@ -303,6 +343,8 @@ export interface Cut {
   readonly position: Position;
   /** Running maximum of arrival before it, ms. */
   readonly arrival: number;
+  /** Newest version of the rule set that folded segments were sealed under. */
+  readonly rules: number;
 }
 export const CUT_END = 2_147_483_647;
 
@@ -319,6 +361,8 @@ export interface ArchivedEvent {
   readonly position: Position;
   readonly arrival: number;
   readonly event: UsageEvent;
+  /** Version of the rule set in force at the record. */
+  readonly rules: number;
   readonly content: string;
 }
 export interface HourUsage {
@@ -346,9 +390,16 @@ export interface PublishTransaction {
   writeRejects(rejects: readonly Reject[]): Promise<void>;
   /** Never goes back. */
   raiseCut(lineage: string, cut: Cut): Promise<void>;
+  /** The first `segments` segments of a lineage are filled into a meter version that began later. Never goes back. */
+  raiseFilled(meter: string, lineage: string, segments: number): Promise<void>;
 }
 
+/** How far versions of meters are filled with what lies before their control records: lineage -> segments, by `key@version`. */
+export type Filled = ReadonlyMap<string, ReadonlyMap<string, number>>;
+
 export interface RollupQuery extends CellSelector {
+  /** Tenants apart: a gauge's readings are those of one tenant. */
+  readonly byTenant?: boolean;
   /** Window edges in minutes since 1970, ascending: window i is [edges[i], edges[i+1]). */
   readonly edges: readonly number[];
 }
@@ -366,6 +417,11 @@ export interface BatchView {
   /** What a publish of these needs outside its transaction (monthly partitions). Idempotent. */
   prepare(hours: readonly Pick<HourUsage, 'hour'>[]): Promise<void>;
   cuts(): Promise<ReadonlyMap<string, Cut>>;
+  filled(): Promise<Filled>;
+  /** Versions of meters that answer: those of the first rule set, and those that are filled. */
+  serving(): Promise<ReadonlySet<string>>;
+  /** From now on this version answers. Idempotent. */
+  serve(meter: string): Promise<void>;
   /** Cuts and rollups of one snapshot. */
   snapshot(query: RollupQuery): Promise<BatchSnapshot>;
   holders(keys: readonly { readonly tenant: string; readonly key: string }[]): Promise<readonly KeyRow[]>;
@@ -403,6 +459,12 @@ export interface Facts {
   relayed(records: number): void;
   unmetered(eventType: string, events: number): void;
   skippedMeter(meter: string, events: number): void;
+  /** Usage of a group beyond the bound, counted as `other`. */
+  otherGroup(meter: string, events: number): void;
+  /** A meter version was filled with a segment that lies before it. */
+  filled(meter: string, lineage: string, segments: number, of: number): void;
+  /** A meter version answers from now on. */
+  serving(meter: string): void;
   /** A dependency failed and is waited for. */
   waiting(what: string, error: unknown): void;
   recovered(what: string): void;

@@ -13,6 +13,7 @@ export const FAILURES = {
   ARCHIVE_UNAVAILABLE: 'transient',
   ARCHIVE_FULL: 'transient',
   STARTING: 'transient',
+  METER_FILLING: 'transient',
   OVERLOADED: 'transient',
   AFTER_TIMEOUT: 'transient',
   // invalid: what was asked cannot be answered
@@ -31,6 +32,9 @@ export const FAILURES = {
   BAD_METERS: 'invalid',
   BAD_MAPPING: 'invalid',
   BAD_INPUT_FILE: 'invalid',
+  BAD_CHECKPOINT: 'invalid',
+  BAD_OUTPUT: 'invalid',
+  PARQUET_UNAVAILABLE: 'invalid',
   // fatal: stop, and name the file or the row
   DATA_DIR_LOCKED: 'fatal',
   DATA_DIR_NEWER: 'fatal',

@@ -3,9 +3,19 @@
 import { program } from './cli/program.ts';
 import { errorLine, exitCodeOf, type Streams } from './cli/output.ts';
 
+// A reader that goes away (`| head`) is told to whoever awaits the write; the rest of what is printed has no use then.
+process.stdout.on('error', () => undefined);
+
 const streams: Streams = {
   out: (text) => void process.stdout.write(`${text}\n`),
   err: (text) => void process.stderr.write(`${text}\n`),
+  bytes: (text) =>
+    new Promise((resolve, reject) => {
+      process.stdout.write(text, (error) => {
+        if (error) reject(error);
+        else resolve();
+      });
+    }),
   isTerminal: process.stderr.isTTY,
 };
 

@@ -50,14 +50,21 @@ export const SETTINGS: readonly Setting[] = [
     name: 'metersFile',
     type: 'text',
     description:
-      'YAML file of meters. Without one, every event type has a sum meter of its own name. Fixed at the first start.',
+      'YAML file of meters and spread. A change makes a new version; without a file what was declared last stands, at first a sum meter for every event type.',
   },
   {
     name: 'tenants',
     type: 'tenants',
-    default: 'open',
-    fixed: true,
-    description: '`open`, or the ids of the registered tenants, separated by commas: events of others become rejects.',
+    description:
+      '`open`, or the ids of the registered tenants, separated by commas: events of others become rejects. Without it what was declared last stands, at first `open`.',
+  },
+  {
+    name: 'maxGroups',
+    type: 'integer',
+    least: 1,
+    most: 100_000,
+    description:
+      'Groups of one tenant, meter and minute in one segment; usage beyond counts in the group `other`. Without it what was declared last stands, at first 1,000.',
   },
   {
     name: 'partitions',

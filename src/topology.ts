@@ -5,22 +5,35 @@
  *                                                   └─► archive sink: sealed segments, manifest
  *   manifest ─► publisher ─► batch view              batch view + live counters ─► one merged answer
  */
+import { fillVersions } from './batch/backfill.ts';
 import { collect } from './batch/collect.ts';
 import { expire, hoursAhead } from './batch/expiry.ts';
 import { publishLineage } from './batch/publisher.ts';
 import { relay } from './batch/relay.ts';
 import { trimLineage } from './batch/retention.ts';
 import type { Clock } from './clock.ts';
-import type { Archive, BatchView, Catalog, Cut, Facts, Lineage, Producer, Source, SpeedStore, Tables } from './contract.ts';
-import { FOR_EVER } from './domain/kept.ts';
-import type { MeterSet } from './domain/meter.ts';
+import type {
+  Archive,
+  BatchView,
+  Catalog,
+  Cut,
+  Facts,
+  Lineage,
+  Producer,
+  RuleSets,
+  Source,
+  SpeedStore,
+  Tables,
+} from './contract.ts';
+import type { Kept } from './domain/kept.ts';
 import type { ArchiveFormats } from './domain/segment.ts';
 import { decode } from './processors/decode.ts';
 import { meter } from './processors/meter.ts';
-import { type Rules, validate } from './processors/validate.ts';
-import { from, type Topology } from './runtime/pipeline.ts';
+import { validate } from './processors/validate.ts';
+import { from, type Stage, type Topology } from './runtime/pipeline.ts';
 import { type Role, runRole } from './runtime/role.ts';
 import { supervise } from './runtime/supervise.ts';
+import type { Metered } from './runtime/term.ts';
 import { Wake } from './runtime/wake.ts';
 import { ArchiveSink } from './sinks/archive/sink.ts';
 import { SpeedSink } from './sinks/speed/sink.ts';
@@ -33,6 +46,8 @@ export interface Ports {
   readonly catalog: Catalog;
   readonly batch: BatchView;
   readonly tables: Tables;
+  /** Versions of meters, tenants and spread. */
+  readonly ruleSets: RuleSets;
   readonly clock: Clock;
   readonly facts: Facts;
   readonly random: () => number;
@@ -41,8 +56,8 @@ export interface Ports {
 }
 
 export interface Settings {
-  readonly meters: MeterSet;
-  readonly rules: Rules;
+  /** A bound of verdicts: fixed at the first start, and the same for every process. */
+  readonly kept: Kept;
   readonly formats: ArchiveFormats;
   readonly buckets: number;
   readonly epochMs: number;
@@ -53,21 +68,21 @@ export interface Settings {
   readonly eventRowRetentionMs: number;
 }
 
-/** From the log to live counters and archive. */
-export const metering = (p: Ports, s: Settings): Topology =>
+/** Every record: what it is, whether it counts, what it adds to which cells. */
+const judged = (p: Ports, { kept }: Settings): Stage<Metered> =>
   from(p.log)
-    .through(decode())
-    .through(validate(s.rules))
-    .through(meter(s.meters, p.facts))
-    .into(liveCounters(p, s), sealedArchive(p));
+    .through(decode)
+    .through(() => validate(p.ruleSets, kept))
+    .through(() => meter(p));
+
+/** From the log to live counters and archive. */
+export const metering = (p: Ports, s: Settings): Topology => judged(p, s).into(liveCounters(p, s), sealedArchive(p));
 
 /** From the log to the archive alone: what an import of history needs. */
-export const archiving = (p: Ports, s: Settings): Topology =>
-  from(p.log).through(decode()).through(validate(s.rules)).through(meter(s.meters, p.facts)).into(sealedArchive(p));
+export const archiving = (p: Ports, s: Settings): Topology => judged(p, s).into(sealedArchive(p));
 
 /** From the log to live counters alone: what a reader of a directory without a server needs. */
-export const counting = (p: Ports, s: Settings): Topology =>
-  from(p.log).through(decode()).through(validate(s.rules)).through(meter(s.meters, p.facts)).into(liveCounters(p, s));
+export const counting = (p: Ports, s: Settings): Topology => judged(p, s).into(liveCounters(p, s));
 
 const liveCounters =
   (p: Ports, { buckets, epochMs }: Settings) =>
@@ -81,6 +96,7 @@ const DISCOVER_MS = 5000;
 /** Without a poke (another process sealed), look for sealed segments this often, ms. */
 const PUBLISH_MS = 1000;
 const RELAY_MS = 1000;
+const BACKFILL_MS = 500;
 const RETENTION_MS = 10_000;
 const MONTHS_MS = 3_600_000;
 
@@ -91,13 +107,20 @@ export const work = (p: Ports, s: Settings, topology: Topology, stop: AbortSigna
 };
 
 /** publisher: sealed segments into the batch view. */
-export const publisher = (p: Ports, s: Settings, wake: Wake): Role => ({
+export const publisher = (p: Ports, wake: Wake): Role => ({
   name: 'publisher',
   everyMs: PUBLISH_MS,
   wake,
   step: async (stop) => {
-    for (const lineage of await p.log.lineages()) await publishLineage({ ...p, meters: s.meters }, lineage, stop);
+    for (const lineage of await p.log.lineages()) await publishLineage(p, lineage, stop);
   },
+});
+
+/** backfill: versions of meters are filled with what lies before their control records, and answer once they are. */
+export const backfill = (p: Ports): Role => ({
+  name: 'backfill',
+  everyMs: BACKFILL_MS,
+  step: (stop) => fillVersions(p, stop),
 });
 
 /** collector: cells that are published and epochs that nothing needs leave the speed store. */
@@ -147,14 +170,11 @@ export const months = (p: Ports): Role => ({
 });
 
 /** expiry: months, keys and the payload of event rows that settings let go of leave the tables. */
-export const expiry = (p: Ports, { rules, epochMs, eventRowRetentionMs }: Settings): Role => {
-  const settings = { kept: rules.kept ?? FOR_EVER, epochMs, eventRowRetentionMs };
-  return {
-    name: 'expiry',
-    everyMs: RETENTION_MS,
-    step: async (stop) => void (await expire({ ...p, source: p.log }, settings, p.clock.now(), stop)),
-  };
-};
+export const expiry = (p: Ports, s: Settings): Role => ({
+  name: 'expiry',
+  everyMs: RETENTION_MS,
+  step: async (stop) => void (await expire({ ...p, source: p.log }, s, p.clock.now(), stop)),
+});
 
 /** All roles in one process. Resolves when `stop` aborted and all have drained; throws the first fatal error. */
 export async function runAll(ports: Ports, s: Settings, topology: Wiring, stop: AbortSignal): Promise<void> {
@@ -162,7 +182,7 @@ export async function runAll(ports: Ports, s: Settings, topology: Wiring, stop: 
   const over = AbortSignal.any([stop, failed.signal]);
   const sealed = new Wake(ports.clock);
   const p = { ...ports, facts: pokeOnSeal(ports.facts, sealed) };
-  const folding = [publisher(p, s, sealed), collector(p, s), relaying(p)];
+  const folding = [publisher(p, sealed), backfill(p), collector(p, s), relaying(p)];
   const roles = [...folding, scheduler(p, s), months(p), retention(p, s), expiry(p, s)];
   const running = [work(p, s, topology(p, s), over), ...roles.map((role) => runRole(p, role, over))];
   const outcomes = await Promise.allSettled(running.map((role) => role.catch((error: unknown) => fail(failed, error))));

@@ -6,18 +6,19 @@ import type {
   Archive,
   ArchivedEvent,
   BatchView,
-  Cut,
   HourUsage,
   KeyRow,
   Lineage,
   Position,
   PublishTransaction,
   Reject,
+  RuleSets,
 } from '../contract.ts';
 import { encodeEvent } from '../domain/avro.ts';
 import { contentDigest } from '../domain/canonical.ts';
 import { type Cell, foldCells } from '../domain/cell.ts';
-import { measure, type MeterSet } from '../domain/meter.ts';
+import { GroupBound } from '../domain/groups.ts';
+import { type Meter, measure, meterId } from '../domain/meter.ts';
 import { routingKeyOf } from '../domain/routing.ts';
 import type { SegmentRow } from '../domain/segment.ts';
 import { readSegment } from '../sinks/archive/segments.ts';
@@ -25,49 +26,58 @@ import { readSegment } from '../sinks/archive/segments.ts';
 export interface PublishPorts {
   readonly archive: Archive;
   readonly batch: BatchView;
-  readonly meters: MeterSet;
+  readonly ruleSets: RuleSets;
 }
 
 const MICROS_PER_HOUR = 3_600_000_000;
 const keyOf = ({ tenant, key }: { readonly tenant: string; readonly key: string }): string => `${tenant}\0${key}`;
 
-/** Publishes one segment. Answers how many of its events won their key. */
-export async function publish(ports: PublishPorts, lineage: Lineage, row: SegmentRow): Promise<number> {
-  const records = await readSegment(ports.archive, row);
-  const ok = records.flatMap(({ event, verdict, position, arrival }): ArchivedEvent[] =>
-    verdict === 'ok' && event !== null ? [{ event, position, arrival, content: contentDigest(event) }] : [],
+/** The `ok` events of a sealed segment, in log order. */
+export async function eventsOf({ archive, ruleSets }: PublishPorts, row: SegmentRow): Promise<ArchivedEvent[]> {
+  const records = await readSegment(archive, row);
+  const ok = records.flatMap(({ event, verdict, position, arrival, rules }): ArchivedEvent[] =>
+    verdict === 'ok' && event !== null ? [{ event, position, arrival, rules, content: contentDigest(event) }] : [],
   );
-  await ports.batch.prepare(hoursOf(ok));
-  const cut: Cut = { segments: row.segment + 1, position: row.end, arrival: row.endArrival };
-  return ports.batch.transaction((tx) => fold(tx, ports.meters, lineage, row.segment, ok, cut));
+  for (const rules of new Set(ok.map((e) => e.rules))) await ruleSets.demand(rules);
+  return ok;
 }
 
-async function fold(
-  tx: PublishTransaction,
-  meters: MeterSet,
-  lineage: Lineage,
-  segment: number,
-  ok: readonly ArchivedEvent[],
-  cut: Cut,
-): Promise<number> {
+/** A segment on its way into the batch view. */
+interface Folded {
+  readonly lineage: Lineage;
+  readonly row: SegmentRow;
+  readonly ok: readonly ArchivedEvent[];
+}
+
+/** Publishes one segment. Answers how many of its events won their key. */
+export async function publish(ports: PublishPorts, lineage: Lineage, row: SegmentRow): Promise<number> {
+  const ok = await eventsOf(ports, row);
+  await ports.batch.prepare(hoursOf(ok));
+  return ports.batch.transaction((tx) => fold(tx, ports, { lineage, row, ok }));
+}
+
+async function fold(tx: PublishTransaction, ports: PublishPorts, { lineage, row, ok }: Folded): Promise<number> {
   const firsts = firstOfKey(ok);
   const inserted = await tx.insertEvents(lineage.id, [...firsts.values()]);
   const held = await holdersOf(tx, ok, inserted);
   // Whoever inserted it: after a commit whose reply was lost, the rows are there and RETURNING names none of them.
-  const isWinner = ({ event, position }: ArchivedEvent): boolean => {
-    const row = held.get(keyOf(event));
-    return inserted.has(position) || (row !== undefined && row.lineage === lineage.id && row.position === position);
-  };
+  const isWinner = (e: ArchivedEvent): boolean => inserted.has(e.position) || holds(held, lineage, e);
   const winners = ok.filter(isWinner);
-  const cells = cellsOf(meters, lineage, winners);
+  const cells = cellsOf({ lineage, row, ok }, isWinner, ports.ruleSets);
   const hours = hoursOf(winners);
-  await tx.writePartials(lineage.id, segment, cells, hours);
+  await tx.writePartials(lineage.id, row.segment, cells, hours);
   await tx.lockRollups(cells, hours);
   await tx.recomputeRollups(cells, hours);
-  await tx.writeRejects(conflicts(lineage.id, ok, firsts, inserted, held));
-  await tx.raiseCut(lineage.id, cut);
+  await tx.writeRejects(conflicts(lineage.id, ok, firsts, inserted, held, ports.ruleSets));
+  const rules = ok.reduce((newest, e) => Math.max(newest, e.rules), row.rules);
+  await tx.raiseCut(lineage.id, { segments: row.segment + 1, position: row.end, arrival: row.endArrival, rules });
   return winners.length;
 }
+
+const holds = (held: ReadonlyMap<string, KeyRow>, { id }: Lineage, { event, position }: ArchivedEvent): boolean => {
+  const row = held.get(keyOf(event));
+  return row !== undefined && row.lineage === id && row.position === position;
+};
 
 /** The first copy of each key in the segment. */
 function firstOfKey(ok: readonly ArchivedEvent[]): Map<string, ArchivedEvent> {
@@ -88,13 +98,48 @@ async function holdersOf(
   return new Map((await tx.holders([...keys.values()])).map((row) => [keyOf(row), row]));
 }
 
-const cellsOf = (meters: MeterSet, lineage: Lineage, winners: readonly ArchivedEvent[]): Cell[] =>
-  foldCells(
-    winners.flatMap(({ event, position }) => {
-      const at = { depth: lineage.depth, lineage: lineage.id, position };
-      return measure(event, at, meters.forType(event.type)).contributions;
+/**
+ * The cells of the events that won, by the meters in force at each of them, or by `of`. Groups are bounded over all `ok`
+ * events, as the worker bounds them: it does not know yet who will win.
+ */
+function cellsOf(
+  { lineage, row, ok }: Folded,
+  isWinner: (e: ArchivedEvent) => boolean,
+  ruleSets: Pick<RuleSets, 'get'>,
+  of?: readonly Meter[],
+): Cell[] {
+  const bound = new GroupBound();
+  return foldCells(
+    ok.flatMap((e) => {
+      const { meters, maxGroups } = ruleSets.get(e.rules);
+      const at = { depth: lineage.depth, lineage: lineage.id, position: e.position };
+      const concerned = of?.filter(({ eventType }) => eventType === e.event.type) ?? meters.forType(e.event.type);
+      const { contributions } = measure(e.event, at, concerned);
+      const limited = bound.limit({ segment: row.segment, most: maxGroups }, contributions);
+      return isWinner(e) ? limited : [];
     }),
   );
+}
+
+/** Adds what a published segment holds of a meter version that began later. */
+export async function fillSegment(ports: PublishPorts, lineage: Lineage, row: SegmentRow, meter: Meter): Promise<void> {
+  const ok = (await eventsOf(ports, row)).filter(({ event }) => event.type === meter.eventType);
+  const id = meterId(meter);
+  const isMissing = ({ rules, event }: ArchivedEvent): boolean =>
+    !ports.ruleSets
+      .get(rules)
+      .meters.forType(event.type)
+      .some((known) => meterId(known) === id);
+  const missing = ok.filter(isMissing);
+  await ports.batch.transaction(async (tx) => {
+    const held = await holdersOf(tx, missing, new Set());
+    const cells = cellsOf({ lineage, row, ok: missing }, (e) => holds(held, lineage, e), ports.ruleSets, [meter]);
+    await tx.writePartials(lineage.id, row.segment, cells, []);
+    await tx.lockRollups(cells, []);
+    await tx.recomputeRollups(cells, []);
+    await tx.raiseFilled(id, lineage.id, row.segment + 1);
+  });
+}
 
 /** Usage by tenant, event type and hour, in key order. */
 export function hoursOf(events: readonly ArchivedEvent[]): HourUsage[] {
@@ -115,6 +160,7 @@ function conflicts(
   firsts: ReadonlyMap<string, ArchivedEvent>,
   inserted: ReadonlySet<Position>,
   held: ReadonlyMap<string, KeyRow>,
+  { newest }: Pick<RuleSets, 'newest'>,
 ): Reject[] {
   return ok.flatMap(({ event, position, arrival, content }): Reject[] => {
     const first = firsts.get(keyOf(event));
@@ -122,6 +168,14 @@ function conflicts(
     if (stands === undefined || stands === content) return [];
     const reason = `the key stands with content ${stands}, this copy has ${content}`;
     const names = { lineage, position, code: 'KEY_CONFLICT', field: 'idempotency_key', reason, arrival };
-    return [{ ...names, key: routingKeyOf(event), tenant: event.tenant, eventType: event.type, value: encodeEvent(event) }];
+    return [
+      {
+        ...names,
+        key: routingKeyOf(event, newest.spread),
+        tenant: event.tenant,
+        eventType: event.type,
+        value: encodeEvent(event),
+      },
+    ];
   });
 }

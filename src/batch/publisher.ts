@@ -41,7 +41,7 @@ export async function publishLineage(ports: PublisherPorts, lineage: Lineage, st
 /** The last segment of a closed lineage is folded: its cut is END. */
 async function closeIfEnded({ catalog, batch }: PublisherPorts, lineage: Lineage, segments: number): Promise<void> {
   const head = await catalog.head(lineage);
-  if (!head.ended || head.segment !== segments) return;
-  const cut: Cut = { segments: CUT_END, position: END, arrival: head.arrival };
+  if (head?.ended !== true || head.segment !== segments) return;
+  const cut: Cut = { segments: CUT_END, position: END, arrival: head.arrival, rules: head.rules };
   await batch.transaction((tx) => tx.raiseCut(lineage.id, cut));
 }

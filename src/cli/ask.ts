@@ -10,7 +10,7 @@ import { openRegistry } from '../observe/metrics.ts';
 import { httpServer } from '../serving/http/server.ts';
 import { counting, type Ports, work } from '../topology.ts';
 import { Client } from './client.ts';
-import { httpPorts, loadMeters, queryService, settingsOf } from './product.ts';
+import { httpPorts, queryService, settingsOf } from './product.ts';
 import { openStores, type Stores } from './stores.ts';
 
 export interface Asker {
@@ -32,9 +32,8 @@ export function askOf(config: Config, url: string | undefined): Ask {
  * Nothing is sealed, published or written.
  */
 async function withDirectory<T>(config: Config, use: (asker: Asker) => Promise<T>): Promise<T> {
-  const meters = await loadMeters(config.metersFile);
-  const settings = settingsOf(config, meters);
-  const stores = await openStores(config, meters, systemClock, 'reader');
+  const settings = settingsOf(config);
+  const stores = await openStores(config, systemClock, { role: 'reader', declared: undefined });
   const registry = openRegistry();
   const level = config.logLevel === 'info' ? 'warn' : config.logLevel;
   const facts = openFacts({ registry, logger: openLog({ level }) });
@@ -45,7 +44,7 @@ async function withDirectory<T>(config: Config, use: (asker: Asker) => Promise<T
     await Promise.race([filled(stores, config.buckets), running.then(() => new Promise<never>(() => undefined))]);
     const query = await queryService(config, stores, systemClock);
     const app = httpServer(
-      httpPorts({ config: { ...config, insecure: true }, stores, meters, query, ports, registry, facts, settings }),
+      httpPorts({ config: { ...config, insecure: true }, stores, query, ports, registry, facts, settings }),
     );
     const ask = async (method: 'GET' | 'POST', url: string): Promise<unknown> => answerOf(await app.inject({ method, url }));
     return await use({

@@ -4,6 +4,8 @@ import { MeterError } from '../errors.ts';
 export interface Streams {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
+  /** The standard output for rows: as it is, and resolved when it has taken them. */
+  readonly bytes: (text: string) => Promise<void>;
   readonly isTerminal: boolean;
 }
 

@@ -5,8 +5,8 @@ import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { ARCHIVE_FORMATS } from '../domain/formats.ts';
-import { implicitMeters, type MeterSet } from '../domain/meter.ts';
-import { parseMeters } from '../domain/meters-file.ts';
+import { parseMetersFile } from '../domain/meters-file.ts';
+import type { Declared } from '../domain/rules.ts';
 import { maintain } from '../embedded/maintenance.ts';
 import { MeterError } from '../errors.ts';
 import { openFacts } from '../observe/facts.ts';
@@ -19,6 +19,7 @@ import { QueryService } from '../serving/query.ts';
 import { listEvents, listEventTypes, listTenants } from '../sinks/postgres/events.ts';
 import { shapeIndexes } from '../sinks/postgres/indexes.ts';
 import { listRejects } from '../sinks/postgres/rejects.ts';
+import { listUsageHourly } from '../sinks/postgres/usage-hourly.ts';
 import { metering, type Ports, runAll, type Settings } from '../topology.ts';
 import { openStores, type Stores } from './stores.ts';
 import { verifyStores } from './verify-stores.ts';
@@ -42,11 +43,12 @@ export interface ProductPorts {
   readonly lend?: (stores: Stores) => Stores;
 }
 
-/** The meters file, or implicit meters. Throws BAD_METERS. */
-export async function loadMeters(path: string | undefined): Promise<MeterSet> {
-  if (path === undefined) return implicitMeters();
+/** What the configuration declares: the meters file, tenants. Throws BAD_METERS. */
+export async function loadDeclared({ metersFile: path, tenants, maxGroups }: Config): Promise<Declared> {
+  const others = { tenants: tenants === undefined || tenants === 'open' ? tenants : new Set(tenants), maxGroups };
+  if (path === undefined) return others;
   try {
-    return parseMeters(await readFile(path, 'utf8'));
+    return { ...others, ...parseMetersFile(await readFile(path, 'utf8')) };
   } catch (error) {
     if (error instanceof MeterError) throw error;
     throw new MeterError('BAD_METERS', `read the meters file ${path}: it cannot be read`, {
@@ -57,9 +59,8 @@ export async function loadMeters(path: string | undefined): Promise<MeterSet> {
   }
 }
 
-export const settingsOf = (config: Config, meters: MeterSet): Settings => ({
-  meters,
-  rules: { tenants: config.tenants === 'open' ? 'open' : new Set(config.tenants), kept: config },
+export const settingsOf = (config: Config): Settings => ({
+  kept: config,
   formats: ARCHIVE_FORMATS,
   buckets: config.buckets,
   epochMs: config.epochMs,
@@ -70,8 +71,8 @@ export const settingsOf = (config: Config, meters: MeterSet): Settings => ({
   eventRowRetentionMs: config.eventRowRetentionMs,
 });
 
-async function openShaped(config: Config, meters: MeterSet, clock: Clock): Promise<Stores> {
-  const stores = await openStores(config, meters, clock, 'dev');
+async function openShaped(config: Config, clock: Clock): Promise<Stores> {
+  const stores = await openStores(config, clock, { role: 'dev', declared: await loadDeclared(config) });
   try {
     await shapeIndexes(stores.pool, config);
     return stores;
@@ -98,15 +99,14 @@ export async function startProduct(
   { clock, random, log, lend = (own) => own }: ProductPorts,
 ): Promise<Product> {
   demandLoopback(config);
-  const meters = await loadMeters(config.metersFile);
-  const stores = lend(await openShaped(config, meters, clock));
+  const stores = lend(await openShaped(config, clock));
   const registry = openRegistry({ process: true });
   const facts = openFacts({ registry, logger: log });
   const ports: Ports = { ...stores, clock, facts, random, unique: randomUUID };
-  const settings = settingsOf(config, meters);
+  const settings = settingsOf(config);
   const stop = new AbortController();
   const query = await queryService(config, stores, clock);
-  const app = httpServer(httpPorts({ config, stores, meters, query, ports, registry, facts, settings }));
+  const app = httpServer(httpPorts({ config, stores, query, ports, registry, facts, settings }));
   try {
     await app.listen({ host: config.host, port: config.port });
   } catch (error) {
@@ -134,11 +134,12 @@ export async function startProduct(
 export async function queryService(config: Config, stores: Stores, clock: Clock): Promise<QueryService> {
   // The lineages of this log never change while it is open; asking once is no read of the log by a query.
   const lineages = await stores.log.lineages();
-  const { batch, speed } = stores;
+  const { batch, speed, ruleSets } = stores;
   const { buckets, afterTimeoutMs } = config;
   return new QueryService({
     batch,
     speed,
+    ruleSets,
     clock,
     buckets,
     afterTimeoutMs,
@@ -150,7 +151,6 @@ export async function queryService(config: Config, stores: Stores, clock: Clock)
 interface HttpParts {
   readonly config: Config;
   readonly stores: Stores;
-  readonly meters: MeterSet;
   readonly query: QueryService;
   readonly ports: Ports;
   readonly registry: HttpPorts['registry'];
@@ -158,7 +158,7 @@ interface HttpParts {
   readonly settings: Settings;
 }
 
-export function httpPorts({ config, stores, meters, query, ports, registry, facts, settings }: HttpParts): HttpPorts {
+export function httpPorts({ config, stores, query, ports, registry, facts, settings }: HttpParts): HttpPorts {
   const { pool, log } = stores;
   const knowsEventType = async (eventType: string): Promise<boolean> => {
     const published = await listEventTypes(pool);
@@ -167,7 +167,8 @@ export function httpPorts({ config, stores, meters, query, ports, registry, fact
   return {
     producer: log,
     query,
-    meters,
+    ruleSets: stores.ruleSets,
+    versions: () => versionsOf(stores),
     log,
     clock: ports.clock,
     facts,
@@ -175,12 +176,19 @@ export function httpPorts({ config, stores, meters, query, ports, registry, fact
     config,
     knowsEventType,
     listEvents: (request) => listEvents(pool, request),
+    listUsageHourly: (request) => listUsageHourly(pool, request),
     listRejects: (request) => listRejects(pool, request),
     listTenants: () => listTenants(pool),
     listEventTypes: () => listEventTypes(pool),
     ready: () => dependencies(stores, query),
     verify: () => verifyStores(stores, settings),
   };
+}
+
+/** Of each version that is being filled, how many segments are in it. */
+async function versionsOf({ batch }: Stores): Promise<ReadonlyMap<string, number>> {
+  const filled = await batch.filled();
+  return new Map([...filled].map(([meter, lineages]) => [meter, [...lineages.values()].reduce((a, b) => a + b, 0)]));
 }
 
 /** An event type that is counted live and not yet published. */

@@ -6,8 +6,10 @@ import { MeterError } from '../errors.ts';
 import { askOf } from './ask.ts';
 import { type JsonFlag, type RejectFlags, rejectsCommand, verifyCommand } from './checks.ts';
 import { dev } from './dev.ts';
+import { exportCommand, type ExportFlags } from './export.ts';
 import { importCommand, type ImportFlags } from './import.ts';
 import { json, type Streams, table } from './output.ts';
+import type { TableName } from '../sinks/export/tables.ts';
 import { queryCommand, type QueryFlags } from './query.ts';
 
 export interface Context {
@@ -62,11 +64,32 @@ function addDev(root: Command, context: Context, done: Done): void {
 }
 
 function addImport(root: Command, context: Context, done: Done): void {
-  asking(root.command('import <file>').description('import usage from CSV or NDJSON, also gzipped'))
+  const what = 'import usage from a file or a folder of CSV, NDJSON (also gzipped), Avro or Parquet';
+  asking(root.command('import <path>').description(what))
     .requiredOption('--mapping <file>', 'YAML file that says which columns make which events')
+    .option('--checkpoint <file>', 'where to note what is done (default: PATH.checkpoint.json)')
+    .option('--no-checkpoint', 'begin at the start, and note nothing')
+    .option('--rejects <file>', 'for rows that cannot be used (default: PATH.rejects.ndjson)')
     .action(async (file: string, flags: Flags & ImportFlags) => {
       done(await importCommand(file, flags, await configOf(context, flags), context.streams, context.stop));
     });
+}
+
+function addExport(root: Command, context: Context, done: Done): void {
+  const parent = root.command('export').description('write what is published into a file');
+  const tables = { events: 'the events, newest first', usage: 'the hourly usage, by tenant, event type and hour' } as const;
+  for (const [table, what] of Object.entries(tables) as [TableName, string][])
+    asking(parent.command(table).description(what))
+      .requiredOption('--out <file>', 'the file, which appears when it is whole; - for the standard output')
+      .option('--format <name>', 'csv, ndjson or parquet (default: by the name of the file)')
+      .option('--from <time>', 'from this time on, such as 2026-01-31T00:00Z or 2026-01-31')
+      .option('--to <time>', 'before this time')
+      .option('--tenant <id>', 'only of this tenant')
+      .option('--event-type <name>', 'only of this type')
+      .action(async (flags: Flags & ExportFlags) => {
+        const ask = askOf(await configOf(context, flags), urlOf(flags));
+        done(await exportCommand(table, flags, ask, context.streams, context.stop));
+      });
 }
 
 const collect = (value: string, list: readonly string[]): readonly string[] => [...list, value];
@@ -80,6 +103,7 @@ function addQuery(root: Command, context: Context, done: Done): void {
     .option('--zone <zone>', 'IANA time zone of days and months (default: UTC)')
     .option('--group-by <names>', 'properties, separated by commas')
     .option('--filter <name=value>', 'only where the property has this value; may be repeated', collect, [])
+    .option('--meter-version <n>', 'this version of the meter (default: the newest that answers)')
     .option('--after <token>', 'wait until this write is in the answer')
     .action(async (meter: string, flags: Flags & QueryFlags) => {
       done(await queryCommand(meter, flags, askOf(await configOf(context, flags), urlOf(flags)), context.streams));
@@ -127,7 +151,7 @@ export async function program({ streams, ...context }: Context, argv: readonly s
   };
   // Set before the commands are added: they inherit it.
   root.exitOverride().configureOutput({ writeOut: write(streams.out), writeErr: write(streams.err) });
-  for (const add of [addDev, addImport, addQuery, addChecks, addConfig]) add(root, { streams, ...context }, done);
+  for (const add of [addDev, addImport, addExport, addQuery, addChecks, addConfig]) add(root, { streams, ...context }, done);
   try {
     await root.parseAsync([...argv], { from: 'user' });
   } catch (error) {

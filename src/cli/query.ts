@@ -13,6 +13,7 @@ export interface QueryFlags {
   readonly groupBy?: string;
   readonly filter?: readonly string[];
   readonly after?: string;
+  readonly meterVersion?: string;
   readonly json?: boolean;
 }
 
@@ -41,6 +42,7 @@ function pathOf(meter: string, flags: QueryFlags): string {
     zone: flags.zone,
     group_by: flags.groupBy,
     after: flags.after,
+    version: flags.meterVersion,
   };
   for (const [name, value] of Object.entries(named)) if (value !== undefined) params.append(name, value);
   for (const entry of flags.filter ?? []) {

@@ -2,9 +2,8 @@
 import type { Pool } from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { Archive, BatchView, Catalog, Lineage, Tables } from '../contract.ts';
-import type { MeterSet } from '../domain/meter.ts';
-import { canonicalMeters, differences } from '../domain/meters-file.ts';
+import type { Archive, BatchView, Catalog, RuleSets, Tables } from '../contract.ts';
+import type { Declared } from '../domain/rules.ts';
 import { makeDataDir, openDataDir } from '../embedded/data-dir.ts';
 import { lockDirectory } from '../embedded/lock.ts';
 import { openEmbedded } from '../embedded/pglite.ts';
@@ -15,6 +14,7 @@ import { postgresCatalog } from '../sinks/postgres/catalog.ts';
 import { recordInstallation } from '../sinks/postgres/installation.ts';
 import { migrate } from '../sinks/postgres/migrate.ts';
 import { openPool } from '../sinks/postgres/pool.ts';
+import { declareRules, openRuleSets } from '../sinks/postgres/rule-sets.ts';
 import { postgresTables } from '../sinks/postgres/tables.ts';
 import { openPostgresLog, type PostgresLog } from '../sources/postgres.ts';
 
@@ -25,6 +25,7 @@ export interface Stores {
   readonly batch: BatchView;
   readonly tables: Tables;
   readonly archive: Archive;
+  readonly ruleSets: RuleSets;
   readonly speed: MemorySpeedStore;
   /** Whether the database runs in this process. */
   readonly embedded: boolean;
@@ -40,9 +41,11 @@ const CONNECTIONS = 12;
  */
 const EMBEDDED_CONNECTIONS = 1;
 
-/** The tenants as they are recorded at the first start. */
-const tenantsText = (tenants: Config['tenants']): string =>
-  tenants === 'open' ? 'open' : JSON.stringify([...tenants].sort());
+/** How a process takes part: with what it declares, or undefined where it only reads what is recorded. */
+export interface Opening {
+  readonly role: string;
+  readonly declared: Declared | undefined;
+}
 
 type Closer = () => Promise<void>;
 
@@ -51,28 +54,32 @@ async function closeAll(closers: readonly Closer[]): Promise<void> {
 }
 
 /** Throws DATA_DIR_LOCKED, DATA_DIR_NEWER, INSTALLATION_DIFFERS, DATABASE_UNAVAILABLE; nothing stays open then. */
-export async function openStores(config: Config, meters: MeterSet, clock: Clock, role: string): Promise<Stores> {
+export async function openStores(config: Config, clock: Clock, opening: Opening): Promise<Stores> {
   const closers: Closer[] = [];
   try {
-    return await openInto(closers, config, meters, clock, role);
+    return await openInto(closers, config, clock, opening);
   } catch (error) {
     await closeAll(closers);
     throw error;
   }
 }
 
-async function openInto(closers: Closer[], config: Config, meters: MeterSet, clock: Clock, role: string): Promise<Stores> {
+async function openInto(closers: Closer[], config: Config, clock: Clock, { role, declared }: Opening): Promise<Stores> {
   await makeDataDir(config.dataDir);
   const lock = await lockDirectory(config.dataDir, role);
   closers.push(() => lock.release());
   const layout = await openDataDir(config.dataDir);
   const pool = await openDatabase(closers, config, layout.databaseDir);
   const { partitions, buckets, epochMs, keyRetentionMs, usageRetentionMonths } = config;
-  const texts = { meters: canonicalMeters(meters), tenants: tenantsText(config.tenants) };
-  const numbers = { partitions, buckets, epochMs, keyRetentionMs, usageRetentionMonths };
-  await recordInstallation(pool, { ...numbers, ...texts }, differences);
+  await recordInstallation(pool, { partitions, buckets, epochMs, keyRetentionMs, usageRetentionMonths });
+  // A reader of a new directory records the first version, too: without one nothing can be said of it.
+  await declareRules(pool, declared ?? {}, clock.now());
+  const ruleSets = await openRuleSets(pool);
   const log = await openPostgresLog({ pool, partitions, clock });
   closers.push(() => log.close());
+  // Before anything else is written: no record of this process comes before the rules that it was made by.
+  if (declared !== undefined && ruleSets.newest.version > 1)
+    await log.control({ type: 'rules', rules: ruleSets.newest.version });
   await sweepTemporaries(layout.archiveDir);
   const archive = fileArchive(layout.archiveDir);
   const speed = new MemorySpeedStore(buckets);
@@ -83,6 +90,7 @@ async function openInto(closers: Closer[], config: Config, meters: MeterSet, clo
     log,
     archive,
     speed,
+    ruleSets,
     catalog: postgresCatalog(pool, { firstFormat: config.archiveFormat }),
     batch: postgresBatchView(pool),
     tables: postgresTables(pool, { embedded }),
@@ -104,17 +112,4 @@ async function openDatabase(closers: Closer[], config: Config, databaseDir: stri
   closers.push(() => pool.end());
   await migrate(pool);
   return pool;
-}
-
-/** The lineages as of the last look: asking is no read of the log. */
-export class KnownLineages {
-  #lineages: readonly Lineage[] = [];
-
-  async refresh(log: Pick<PostgresLog, 'lineages'>): Promise<void> {
-    this.#lineages = await log.lineages();
-  }
-
-  get list(): readonly Lineage[] {
-    return this.#lineages;
-  }
 }

@@ -1,10 +1,14 @@
 /** Gives the recount its ports: one reading of batch view and speed store, and the raw archive and log to count again. */
-import { type Accumulators, EMPTY, mergeAccumulators } from '../domain/cell.ts';
-import { divideHalfEven, formatDecimal } from '../domain/decimal.ts';
-import type { Meter } from '../domain/meter.ts';
+import type { RuleSets, SpeedCell } from '../contract.ts';
+import { type AnswerShape, combine } from '../domain/answer.ts';
+import type { Cell } from '../domain/cell.ts';
+import { formatDecimal } from '../domain/decimal.ts';
+import { OTHER } from '../domain/groups.ts';
+import { implicitMeters, type Meter, meterId, type MeterSet, meterSetOf } from '../domain/meter.ts';
 import { decode } from '../processors/decode.ts';
 import { validate } from '../processors/validate.ts';
-import { reachOf, readMerged } from '../serving/merged.ts';
+import { type Merged, reachOf, readMerged } from '../serving/merged.ts';
+import { asOfMs } from '../serving/proof.ts';
 import { type Audit, auditSnapshot } from '../sinks/postgres/audit.ts';
 import type { Settings } from '../topology.ts';
 import { compare, Expectation, type Held, idOf, shown, type VerifyReport } from '../verify/compare.ts';
@@ -14,36 +18,52 @@ import type { Stores } from './stores.ts';
 /** Minutes since 1970 that no event reaches. */
 const EVER = 2 ** 31 - 1;
 
-function valueOf({ aggregation }: Meter, a: Accumulators): string {
-  switch (aggregation) {
-    case 'sum':
-      return formatDecimal(a.sum);
-    case 'average':
-      return formatDecimal(divideHalfEven(a.sum, a.count));
-    case 'count':
-      return String(a.count);
-    case 'min':
-      return formatDecimal(a.min ?? 0n);
-    case 'max':
-      return formatDecimal(a.max ?? 0n);
-    case 'latest':
-      return formatDecimal(a.latest?.value ?? 0n);
+/** What the merged answer is, by tenant, meter, hour and group. */
+function answersOf({ batch, live }: Merged, meters: MeterSet, until: number): Held {
+  const cells = new Map<string, { readonly batch: Cell[]; readonly live: SpeedCell[] }>();
+  const under = (cell: Pick<Cell, 'tenant' | 'meter'>): { readonly batch: Cell[]; readonly live: SpeedCell[] } => {
+    const id = JSON.stringify([cell.tenant, cell.meter]);
+    const found = cells.get(id) ?? { batch: [], live: [] };
+    cells.set(id, found);
+    return found;
+  };
+  for (const cell of batch) under(cell).batch.push(cell);
+  for (const cell of live) under(cell).live.push(cell);
+  const held = new Map<string, string>();
+  for (const [id, found] of cells) {
+    const [tenant, name] = JSON.parse(id) as [string, string];
+    const at = name.lastIndexOf('@');
+    const meter = meters.find(name.slice(0, at), Number(name.slice(at + 1)));
+    if (meter === undefined) continue;
+    for (const { start, value, count, group, other } of combine(found.batch, found.live, shapeOf(meter, found, until))) {
+      const values = JSON.stringify(meter.groupBy.map((property) => group[property] ?? null));
+      held.set(idOf(tenant, name, start / 60, other === true ? OTHER : values), shown(value, count));
+    }
   }
+  return held;
 }
 
-/** What the merged answer is, by tenant, meter, hour and group. */
-function answersOf({ batch, live }: Awaited<ReturnType<typeof readMerged>>, { meters }: Settings): Held {
-  const sums = new Map<string, { readonly meter: string; sum: Accumulators }>();
-  for (const cell of [...batch, ...live]) {
-    const id = idOf(cell.tenant, cell.meter, Math.floor(cell.minute / 60), cell.group);
-    sums.set(id, { meter: cell.meter, sum: mergeAccumulators(sums.get(id)?.sum ?? EMPTY, cell) });
+/** Hour by hour, over the hours that cells lie in, and those that a gauge's readings hold into. */
+function shapeOf(meter: Meter, { batch, live }: Pick<Merged, 'batch' | 'live'>, until: number): AnswerShape {
+  const starts = new Set<number>();
+  for (const { minute } of [...batch, ...live]) {
+    const first = Math.floor(minute / 60);
+    const last = Math.min(Math.floor((minute + meter.holdMinutes) / 60), Math.max(first, Math.floor(until / 3600)));
+    for (let hour = first; hour <= last; hour += 1) starts.add(hour * 60);
   }
-  return new Map(
-    [...sums].flatMap(([id, { meter, sum }]) => {
-      const found = meters.find(meter.slice(0, meter.lastIndexOf('@')));
-      return found === undefined || sum.count === 0 ? [] : [[id, shown(valueOf(found, sum), sum.count)] as const];
-    }),
-  );
+  const edges = [...new Set([...starts].flatMap((start) => [start, start + 60]))].sort((a, b) => a - b);
+  return { meter, edges, groupBy: meter.groupBy, filter: new Map(), until };
+}
+
+/** The meters that answer, every version of them; versions that are being filled do not yet. */
+function answering({ newest, serving }: RuleSets): MeterSet {
+  const { meters } = newest;
+  return meters.meters.length === 0
+    ? meters
+    : meterSetOf(
+        meters.meters.filter((meter) => serving.has(meterId(meter))),
+        meters.implicit ? implicitMeters() : undefined,
+      );
 }
 
 const hoursOf = (hours: Audit['hours']): Held =>
@@ -51,7 +71,9 @@ const hoursOf = (hours: Audit['hours']): Held =>
 
 /** Reads all stores at one proof, then recounts up to it. */
 export async function verifyStores(stores: Stores, settings: Settings): Promise<VerifyReport> {
-  const { pool, log, archive, catalog, speed } = stores;
+  const { pool, log, archive, catalog, speed, ruleSets } = stores;
+  await ruleSets.refresh();
+  const meters = answering(ruleSets);
   const { buckets } = settings;
   const all = Array.from({ length: buckets }, (_, bucket) => bucket);
   const lineages = await log.lineages();
@@ -64,12 +86,13 @@ export async function verifyStores(stores: Stores, settings: Settings): Promise<
   };
   const merged = await readMerged({ batch: { snapshot }, speed }, { edges: [0, EVER] }, all);
   const ids = lineages.map(({ id }) => id);
-  const reach = new Map(
-    reachOf(merged, all, ids).map(({ bucket, lineage, position }) => [`${bucket} ${lineage}`, position]),
-  );
-  const expected = new Expectation(settings.meters);
+  const reached = reachOf(merged, all, ids);
+  const reach = new Map(reached.map(({ bucket, lineage, position }) => [`${bucket} ${lineage}`, position]));
+  const until = Math.floor(asOfMs(reached) / 1000);
+  const expected = new Expectation(meters, until);
   expected.usageFrom = usageFrom;
-  const ports = { archive, catalog, source: log, buckets, decode: decode(), validate: validate(settings.rules) };
+  const judging = { decode: decode(), validate: validate(ruleSets, settings.kept) };
+  const ports = { archive, catalog, source: log, ruleSets, buckets, ...judging };
   const extent = {
     cuts: merged.cuts,
     reaches: (bucket: number, lineage: string) => reach.get(`${bucket} ${lineage}`) ?? '',
@@ -77,5 +100,5 @@ export async function verifyStores(stores: Stores, settings: Settings): Promise<
   const findings = await recount(ports, extent, (winner) => {
     expected.count(winner);
   });
-  return compare(expected, hoursOf(hours), answersOf(merged, settings), findings);
+  return compare(expected, hoursOf(hours), answersOf(merged, meters, until), findings);
 }

@@ -3,13 +3,16 @@ import { describe, expect, test } from 'vitest';
 import { type AnswerRow, type AnswerShape, combine, type GroupFilter, matchesGroup, windowOf } from './answer.ts';
 import { type Aggregation, type Cell, type Contribution, EMPTY, foldCells } from './cell.ts';
 import { formatDecimal, SCALE } from './decimal.ts';
+import { memberOf } from './distinct.ts';
 import type { Meter } from './meter.ts';
 
-const AGGREGATIONS: readonly Aggregation[] = ['sum', 'count', 'min', 'max', 'average', 'latest'];
+/** Gauges are in answer-gauge.test.ts: their values depend on more than a list of values. */
+const AGGREGATIONS: readonly Aggregation[] = ['sum', 'count', 'min', 'max', 'average', 'latest', 'unique_count'];
 const PROPERTIES = ['model', 'region'];
 
 const meterOf = (aggregation: Aggregation, groupBy: readonly string[] = PROPERTIES): Meter => ({
   ...{ key: 'm', eventType: 'e', aggregation, value: 'quantity', groupBy, filter: new Map(), unit: null },
+  ...{ holdMinutes: 0, version: 1 },
 });
 
 /** One measured event: what a naive recount needs, and the side that holds it. */
@@ -39,11 +42,13 @@ const shapeOf = (aggregation: Aggregation): fc.Arbitrary<AnswerShape> =>
       .map((edges) => edges.sort((a, b) => a - b)),
     groupBy: fc.shuffledSubarray(PROPERTIES),
     filter: fc.oneof(fc.constant<GroupFilter>(new Map()), filter),
+    until: fc.constant(0),
   });
 
 const contribution = ({ minute, group, value }: Fact, n: number, { aggregation }: Meter): Contribution => ({
   ...{ tenant: 't', meter: 'm@1', minute, group: JSON.stringify(group), aggregation, value },
   order: String(n).padStart(4, '0'),
+  ...(aggregation === 'unique_count' ? { member: memberOf(String(value)) } : {}),
 });
 const cellsOf = (facts: readonly Fact[], { meter }: AnswerShape, side?: Fact['side']): Cell[] =>
   foldCells(facts.flatMap((f, n) => (side === undefined || f.side === side ? [contribution(f, n, meter)] : [])));
@@ -72,6 +77,10 @@ function valueOf(aggregation: Aggregation, values: readonly bigint[]): string {
       return formatDecimal(sorted.at(-1)!);
     case 'latest':
       return formatDecimal(values.at(-1)!);
+    case 'unique_count':
+      return `${new Set(values).size}`;
+    case 'time_weighted_sum':
+      throw new RangeError('not a function of the values alone');
   }
 }
 
@@ -137,7 +146,7 @@ describe('an answer', () => {
     ...part,
   });
   const shape = (aggregation: Aggregation): AnswerShape => ({
-    ...{ meter: meterOf(aggregation, []), edges: [0, 10, 20], groupBy: [], filter: new Map() },
+    ...{ meter: meterOf(aggregation, []), edges: [0, 10, 20], groupBy: [], filter: new Map(), until: 0 },
   });
 
   test('has rows of both sides, sorted by window, and none for windows without usage', () => {

@@ -4,6 +4,7 @@ import {
   type Accumulators,
   accumulatorsOf,
   type Aggregation,
+  AGGREGATIONS,
   type Cell,
   cellId,
   type Contribution,
@@ -13,7 +14,7 @@ import {
   mergeAccumulators,
 } from './cell.ts';
 
-const AGGREGATIONS: readonly Aggregation[] = ['sum', 'count', 'min', 'max', 'average', 'latest'];
+const ORDERED: readonly Aggregation[] = ['latest', 'time_weighted_sum'];
 
 const value = fc.oneof(fc.bigInt({ min: -3n, max: 3n }), fc.bigInt({ min: -(10n ** 38n), max: 10n ** 38n }));
 const key = fc.record({
@@ -24,14 +25,20 @@ const key = fc.record({
 
 /** Contributions to a meter of each aggregation; `order` is unique, as the position of an event is. */
 const contributions = (aggregations: readonly Aggregation[]): fc.Arbitrary<Contribution[]> =>
-  fc.array(fc.record({ key, value, aggregation: fc.constantFrom(...aggregations) }), { maxLength: 40 }).chain((drawn) =>
-    fc.shuffledSubarray([...drawn.keys()], { minLength: drawn.length }).map((places) =>
-      drawn.map(({ key: { tenant, minute, group }, value, aggregation }, n) => {
-        const order = aggregation === 'latest' ? String(places[n]).padStart(4, '0') : '';
-        return { tenant, meter: `${aggregation}@1`, minute, group, aggregation, value, order };
-      }),
-    ),
-  );
+  fc
+    .array(fc.record({ key, value, aggregation: fc.constantFrom(...aggregations), of: fc.nat(3) }), { maxLength: 40 })
+    .chain((drawn) =>
+      fc.shuffledSubarray([...drawn.keys()], { minLength: drawn.length }).map((places) =>
+        drawn.map(({ key: { tenant, minute, group }, value, aggregation, of }, n) => {
+          const order = ORDERED.includes(aggregation) ? String(places[n]).padStart(4, '0') : '';
+          const state = {
+            ...(aggregation === 'unique_count' ? { member: `member ${String(of)}` } : {}),
+            ...(aggregation === 'time_weighted_sum' ? { second: minute * 60 + of } : {}),
+          };
+          return { tenant, meter: `${aggregation}@1`, minute, group, aggregation, value, order, ...state };
+        }),
+      ),
+    );
 
 const together = (list: readonly Contribution[]): Accumulators => list.map(accumulatorsOf).reduce(mergeAccumulators, EMPTY);
 const third = (list: readonly Contribution[], n: number): Accumulators => together(list.filter((_, i) => i % 3 === n));
@@ -72,6 +79,15 @@ describe('a single contribution', () => {
     expect(of('max')).toEqual({ ...EMPTY, count: 1, max: 7n });
     expect(of('latest')).toEqual({ ...EMPTY, count: 1, latest: { order: 'o', value: 7n } });
   });
+
+  test('of a unique count holds its member, of a gauge its reading', () => {
+    const at = { tenant: 't', meter: 'm@1', minute: 0, group: '[]', value: 7n, order: 'o' };
+    const counted = accumulatorsOf({ ...at, aggregation: 'unique_count', member: 'x' });
+    expect(counted).toEqual({ ...EMPTY, count: 1, distinct: { members: new Set(['x']) } });
+    const read = accumulatorsOf({ ...at, aggregation: 'time_weighted_sum', second: 59 });
+    const readings = new Map([[59, { second: 59, order: 'o', value: 7n }]]);
+    expect(read).toEqual({ ...EMPTY, count: 1, readings });
+  });
 });
 
 /** The lists of values, kept whole; everything is computed from them at the end. */
@@ -103,6 +119,14 @@ function expected(list: readonly Contribution[]): Cell {
       return { ...cell, max: values.at(-1) };
     case 'latest':
       return { ...cell, latest: { order: last!.order, value: last!.value } };
+    case 'unique_count':
+      return { ...cell, distinct: { members: new Set(list.map((c) => c.member!)) } };
+    case 'time_weighted_sum': {
+      // The last of each second: what comes later takes the place of what came before.
+      const inOrder = [...list].sort((a, b) => Number(a.order) - Number(b.order));
+      const rows = inOrder.map(({ second, order, value }) => [second!, { second: second!, order, value }] as const);
+      return { ...cell, readings: new Map(rows) };
+    }
   }
 }
 

@@ -73,8 +73,8 @@ function checkTimestamp(value: unknown): number | Fault {
   if (typeof value !== 'string') return fault('WRONG_TYPE', field, value, 'event_timestamp must be an ISO 8601 string');
   const micros = parseTime(value);
   if (micros === undefined) return fault('BAD_TIME', field, value);
-  // Past 2255 microseconds leave the safe integers: no arrival is near it, and no encoder could write it.
-  if (micros > Number.MAX_SAFE_INTEGER) return fault('TOO_FAR_IN_FUTURE', field, value);
+  // In 2255 microseconds leave what avsc takes for a safe integer, all below the greatest: no arrival is near it.
+  if (micros >= Number.MAX_SAFE_INTEGER) return fault('TOO_FAR_IN_FUTURE', field, value);
   return micros < 0 ? fault('TIME_BEFORE_1970', field, value) : micros;
 }
 

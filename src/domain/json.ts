@@ -25,7 +25,7 @@ const MAX_DEPTH = 64;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** A number of 16 or more characters, or with an exponent: only then can it be unsafe. Texts may match too; that costs time only. */
-const SUSPECT = /[[:,]\s*-?(?:\d[\d.]{15,}|\d[\d.]*[eE])|^\s*-?[\d.]+\s*$/;
+const SUSPECT = /[[:,]\s*-?(?:\d[\d.]{15,}|\d[\d.]*[eE])|^\s*-?\d[\d.eE+-]*\s*$/;
 
 const significantDigits = (text: string): number => {
   const [mantissa = ''] = text.split(/[eE]/);

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { Lineage, LogRecord } from '../contract.ts';
+import { fixedRules, ruleSet } from '../../test/support/rules.ts';
 import { validate } from '../processors/validate.ts';
 import type { UsageEvent } from './event.ts';
 import { checkKept, FOR_EVER, keptSince, monthOf, startOfMonth } from './kept.ts';
+import { implicitMeters } from './meter.ts';
 
 const DAY_MS = 86_400_000;
 /** 2026-03-31T23:59:59.999Z. */
@@ -42,10 +44,11 @@ describe('what is kept', () => {
 
   test("a worker judges by the record's arrival, hence a replay says the same", () => {
     const lineage: Lineage = { id: 'l', parents: [], depth: 0, origin: '', owns: () => true };
-    const rules = { tenants: 'open' as const, kept: { keyRetentionMs: 0, usageRetentionMonths: 2 } };
+    const ruleSets = fixedRules([ruleSet(implicitMeters())]);
+    const judging = validate(ruleSets, { keyRetentionMs: 0, usageRetentionMonths: 2 });
     const verdict = (arrival: number, ms: number): string => {
       const record: LogRecord = { position: '0', arrival, key: 'acme', value: new Uint8Array() };
-      return validate(rules).process({ record, event: event(ms) }, lineage).verdict;
+      return judging.process({ record, event: event(ms) }, { lineage, segment: 0, rules: 1 }).verdict;
     };
     expect(verdict(LATE_MARCH, Date.UTC(2026, 0))).toBe('ok');
     expect(verdict(LATE_MARCH, Date.UTC(2026, 0) - 1)).toBe('TOO_OLD');

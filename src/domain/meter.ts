@@ -2,6 +2,7 @@
 import type { Position } from '../contract.ts';
 import type { Aggregation, Contribution } from './cell.ts';
 import { parseDecimal } from './decimal.ts';
+import { memberOf } from './distinct.ts';
 import type { UsageEvent } from './event.ts';
 
 export interface Meter {
@@ -15,19 +16,22 @@ export interface Meter {
   /** An event counts where each property has one of the values. */
   readonly filter: ReadonlyMap<string, ReadonlySet<string>>;
   readonly unit: string | null;
+  /** Of a gauge: how long a reading holds where none follows, minutes. 0 for other aggregations. */
+  readonly holdMinutes: number;
+  /** Counts up with each change of the definition under this key. */
+  readonly version: number;
 }
 
 export interface MeterSet {
-  /** No meters file: every event type has a sum meter of its own name. */
+  /** Every event type has a sum meter of its own name, version 1. */
   readonly implicit: boolean;
   readonly meters: readonly Meter[];
   forType(eventType: string): readonly Meter[];
-  find(key: string): Meter | undefined;
+  /** Of several versions of a key the newest, unless one is named. */
+  find(key: string, version?: number): Meter | undefined;
 }
 
-/** The only version until meters have several. */
-const VERSION = 1;
-export const meterId = ({ key }: Pick<Meter, 'key'>): string => `${key}@${String(VERSION)}`;
+export const meterId = ({ key, version }: Pick<Meter, 'key' | 'version'>): string => `${key}@${String(version)}`;
 
 /** Where an event lies: what orders `latest` among equal times. */
 export interface Place {
@@ -43,6 +47,9 @@ export interface Measured {
 }
 
 const MICROS_PER_MINUTE = 60_000_000;
+const MICROS_PER_SECOND = 1_000_000;
+/** Where the later of two events stands. */
+const ORDERED: ReadonlySet<Aggregation> = new Set<Aggregation>(['latest', 'time_weighted_sum']);
 const NO_GROUP = '[]';
 
 type Properties = Readonly<Record<string, unknown>>;
@@ -63,12 +70,26 @@ const groupValue = (value: unknown): string | null =>
 
 const pathOf = (name: string): readonly string[] => name.split('.');
 
-const valueOf = (meter: Meter, event: UsageEvent, properties: Properties): bigint | undefined => {
-  if (meter.aggregation === 'count') return 0n;
-  if (meter.value === 'quantity') return event.quantity;
+/** What a meter takes from an event: a number, or what stands for a value that is counted once. */
+interface Taken {
+  readonly value: bigint;
+  readonly member?: string;
+}
+const NOTHING: Taken = { value: 0n };
+
+function uniqueOf(meter: Meter, properties: Properties): Taken | undefined {
+  const text = meter.value === 'quantity' ? null : groupValue(at(properties, meter.value));
+  return text === null ? undefined : { value: 0n, member: memberOf(text) };
+}
+
+function taken(meter: Meter, event: UsageEvent, properties: Properties): Taken | undefined {
+  if (meter.aggregation === 'count') return NOTHING;
+  if (meter.aggregation === 'unique_count') return uniqueOf(meter, properties);
+  if (meter.value === 'quantity') return { value: event.quantity };
   const found = at(properties, meter.value);
-  return typeof found === 'number' || typeof found === 'string' ? parseDecimal(String(found)) : undefined;
-};
+  const value = typeof found === 'number' || typeof found === 'string' ? parseDecimal(String(found)) : undefined;
+  return value === undefined ? undefined : { value };
+}
 
 const passes = (meter: Meter, properties: Properties): boolean => {
   for (const [name, allowed] of meter.filter) {
@@ -95,19 +116,32 @@ export function measure(event: UsageEvent, place: Place, meters: readonly Meter[
   const minute = Math.floor(event.timestamp / MICROS_PER_MINUTE);
   for (const meter of meters) {
     if (!passes(meter, properties)) continue;
-    const value = valueOf(meter, event, properties);
-    if (value === undefined) {
+    const found = taken(meter, event, properties);
+    if (found === undefined) {
       skipped.push(meter.key);
       continue;
     }
     const { aggregation, groupBy } = meter;
     const group =
       groupBy.length === 0 ? NO_GROUP : JSON.stringify(groupBy.map((name) => groupValue(at(properties, pathOf(name)))));
-    const order = aggregation === 'latest' ? orderOf(event, place) : '';
-    contributions.push({ tenant: event.tenant, meter: meterId(meter), minute, group, aggregation, value, order });
+    const order = ORDERED.has(aggregation) ? orderOf(event, place) : '';
+    const second = aggregation === 'time_weighted_sum' ? { second: Math.floor(event.timestamp / MICROS_PER_SECOND) } : {};
+    contributions.push({
+      tenant: event.tenant,
+      meter: meterId(meter),
+      minute,
+      group,
+      aggregation,
+      ...found,
+      order,
+      ...second,
+    });
   }
   return { contributions, skipped };
 }
+
+/** What a meter has that does not say otherwise. */
+const PLAIN = { value: 'quantity', groupBy: [], filter: new Map(), unit: null, holdMinutes: 0, version: 1 } as const;
 
 /** Without a file: any event type is a meter. */
 export function implicitMeters(): MeterSet {
@@ -115,25 +149,29 @@ export function implicitMeters(): MeterSet {
   const forType = (eventType: string): readonly [Meter] => {
     const found = known.get(eventType);
     if (found !== undefined) return found;
-    const meter: Meter = {
-      key: eventType,
-      eventType,
-      aggregation: 'sum',
-      value: 'quantity',
-      groupBy: [],
-      filter: new Map(),
-      unit: null,
-    };
+    const meter: Meter = { ...PLAIN, key: eventType, eventType, aggregation: 'sum' };
     // Event types come from users: what is kept of them must not grow without bound.
     if (known.size < 10_000) known.set(eventType, [meter]);
     return [meter];
   };
-  return { implicit: true, meters: [], forType, find: (key) => forType(key)[0] };
+  const find = (key: string, version = 1): Meter | undefined => (version === 1 ? forType(key)[0] : undefined);
+  return { implicit: true, meters: [], forType, find };
 }
 
-export function meterSetOf(meters: readonly Meter[]): MeterSet {
-  const byKey = new Map(meters.map((meter) => [meter.key, meter]));
+/** `beside`: implicit meters that are still measured beside those of a file. */
+export function meterSetOf(meters: readonly Meter[], beside?: MeterSet): MeterSet {
+  const newest = new Map<string, Meter>();
   const byType = new Map<string, Meter[]>();
-  for (const meter of meters) byType.set(meter.eventType, [...(byType.get(meter.eventType) ?? []), meter]);
-  return { implicit: false, meters, forType: (type) => byType.get(type) ?? [], find: (key) => byKey.get(key) };
+  for (const meter of meters) {
+    if (meter.version >= (newest.get(meter.key)?.version ?? 0)) newest.set(meter.key, meter);
+    byType.set(meter.eventType, [...(byType.get(meter.eventType) ?? []), meter]);
+  }
+  const byId = new Map(meters.map((meter) => [meterId(meter), meter]));
+  return {
+    implicit: beside !== undefined,
+    meters,
+    forType: (type) => [...(byType.get(type) ?? []), ...(beside?.forType(type) ?? [])],
+    find: (key, version) =>
+      (version === undefined ? newest.get(key) : byId.get(meterId({ key, version }))) ?? beside?.find(key, version),
+  };
 }

@@ -1,11 +1,14 @@
 /** The meters file: YAML in, a meter set or every fault at once out. */
-import { isMap, isSeq, LineCounter, parseDocument } from 'yaml';
-import { MeterError } from '../errors.ts';
-import type { Aggregation } from './cell.ts';
+import { type Document, isMap, isSeq, LineCounter, parseDocument, type YAMLMap } from 'yaml';
+import { asError, MeterError } from '../errors.ts';
+import { AGGREGATIONS, type Aggregation } from './cell.ts';
 import { type Meter, meterSetOf, type MeterSet } from './meter.ts';
+import type { Spread, SpreadStep } from './routing.ts';
+import { parseTime } from './time.ts';
 
-const AGGREGATIONS: readonly Aggregation[] = ['sum', 'count', 'min', 'max', 'average', 'latest'];
-const FIELDS: ReadonlySet<string> = new Set(['key', 'event_type', 'aggregation', 'value', 'group_by', 'filter', 'unit']);
+const FIELDS: ReadonlySet<string> = new Set([
+  ...['key', 'event_type', 'aggregation', 'value', 'group_by', 'filter', 'unit', 'hold'],
+]);
 const MAX_KEY = 128;
 const MAX_GROUP_BY = 5;
 
@@ -43,6 +46,8 @@ function readAggregation(raw: Raw, faults: Faults): Aggregation {
 
 function readValue(raw: Raw, aggregation: Aggregation, faults: Faults): Meter['value'] {
   const { value } = raw;
+  if (aggregation === 'unique_count' && (value === undefined || value === 'quantity'))
+    faults.add('value', value, 'a path into the properties: what is counted once');
   if (value === undefined) return 'quantity';
   if (aggregation === 'count') faults.add('value', value, 'nothing: count has no value');
   if (!isText(value)) faults.add('value', value, 'quantity, or a path into the properties such as usage.tokens');
@@ -90,57 +95,133 @@ function readMeter(raw: Raw, faults: Faults): Meter {
     groupBy: readGroupBy(raw, faults),
     filter: readFilter(raw, faults),
     unit: unit as string | null,
+    holdMinutes: readHold(raw, aggregation, faults),
+    version: 1,
   };
 }
 
-/** Throws BAD_METERS, whose message lists every fault with its line. */
-export function parseMeters(text: string): MeterSet {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
-  const list: string[] = document.errors.map((error) => error.message.split('\n')[0] ?? 'not YAML');
-  const entries = isMap(document.contents) ? document.contents.get('meters', true) : undefined;
-  const meters: Meter[] = [];
-  if (list.length === 0 && !isSeq(entries)) list.push('meters: must be a list of meters');
-  for (const node of isSeq(entries) ? entries.items : []) {
-    const range = isMap(node) ? node.range : undefined;
-    const where = `line ${String(lines.linePos(range?.[0] ?? 0).line)}`;
-    if (!isMap(node)) list.push('meters: every entry must be a map of fields');
-    else meters.push(readMeter(node.toJSON() as Raw, new Faults(where, list)));
+const MINUTES = { m: 1, h: 60, d: 1440 } as const;
+const MAX_HOLD = 31 * MINUTES.d;
+
+/** How long a reading holds: of gauges only, and there nobody can guess it. */
+function readHold({ hold }: Raw, aggregation: Aggregation, faults: Faults): number {
+  if (aggregation !== 'time_weighted_sum') {
+    if (hold !== undefined) faults.add('hold', hold, 'nothing: only time_weighted_sum has a hold');
+    return 0;
   }
+  const [, count, unit] = /^(\d{1,5})([mhd])$/.exec(typeof hold === 'string' ? hold : '') ?? [];
+  const minutes = Number(count ?? 0) * (unit === undefined ? 0 : MINUTES[unit as keyof typeof MINUTES]);
+  if (minutes < 1 || minutes > MAX_HOLD)
+    faults.add('hold', hold, 'how long a reading counts where none follows: 1m to 31d, such as 90m, 24h or 2d');
+  return minutes;
+}
+
+/** With aliases followed (`toJSON` would take `*name` for a map of its own); an Error where one leads nowhere, or in a circle. */
+function fieldsOf(node: YAMLMap, document: Document): Raw | Error {
+  try {
+    const fields = node.toJS(document) as Raw;
+    // Throws for a circle.
+    JSON.stringify(fields);
+    return fields;
+  } catch (error) {
+    return asError(error);
+  }
+}
+
+/** What a meters file declares. */
+export interface MetersFile {
+  /** Undefined where the file has no list of meters: it only spreads tenants. */
+  readonly meters: readonly Meter[] | undefined;
+  readonly spread: Spread | undefined;
+}
+
+class Reading {
+  readonly faults: string[];
+  readonly #document: Document;
+  readonly #lines: LineCounter;
+
+  constructor(text: string) {
+    this.#lines = new LineCounter();
+    this.#document = parseDocument(text, { lineCounter: this.#lines });
+    this.faults = this.#document.errors.map((error) => error.message.split('\n')[0] ?? 'not YAML');
+  }
+
+  get(name: string): unknown {
+    return isMap(this.#document.contents) ? this.#document.contents.get(name, true) : undefined;
+  }
+
+  get names(): readonly string[] {
+    return isMap(this.#document.contents) ? this.#document.contents.items.map(({ key }) => String(key)) : [];
+  }
+
+  /** The fields of a map and where it stands. */
+  fields(node: YAMLMap): { readonly raw: Raw; readonly where: string } | undefined {
+    const where = `line ${String(this.#lines.linePos(node.range?.[0] ?? 0).line)}`;
+    const raw = fieldsOf(node, this.#document);
+    if (!(raw instanceof Error)) return { raw, where };
+    this.faults.push(`${where}: ${raw.message}`);
+    return undefined;
+  }
+}
+
+function readMeters(reading: Reading): readonly Meter[] | undefined {
+  const entries = reading.get('meters');
+  if (!isSeq(entries)) {
+    const isOptional = entries === undefined && reading.names.includes('spread');
+    if (reading.faults.length === 0 && !isOptional) reading.faults.push('meters: must be a list of meters');
+    return undefined;
+  }
+  const meters = entries.items.flatMap((node): Meter[] => {
+    if (!isMap(node)) reading.faults.push('meters: every entry must be a map of fields');
+    const found = isMap(node) ? reading.fields(node) : undefined;
+    return found === undefined ? [] : [readMeter(found.raw, new Faults(found.where, reading.faults))];
+  });
   const keys = meters.map((meter) => meter.key);
   for (const key of new Set(keys.filter((k, n) => keys.indexOf(k) !== n)))
-    list.push(`meters: the key ${JSON.stringify(key)} stands twice`);
-  if (list.length > 0) throw new MeterError('BAD_METERS', `read the meters file: ${list.join('; ')}`);
-  return meterSetOf(meters);
+    reading.faults.push(`meters: the key ${JSON.stringify(key)} stands twice`);
+  return meters;
 }
 
-interface Recorded {
-  readonly key: string;
-  readonly [field: string]: unknown;
+const MAX_SPREAD = 256;
+
+function readStep(raw: unknown, faults: Faults, tenant: string): SpreadStep {
+  const { from, keys }: { from?: unknown; keys?: unknown } = typeof raw === 'object' && raw !== null ? raw : {};
+  const micros = typeof from === 'string' ? parseTime(from) : undefined;
+  if (micros === undefined) faults.add(`spread.${tenant}.from`, from, 'a time such as "2026-12-01T00:00Z"');
+  const isCount = typeof keys === 'number' && Number.isInteger(keys) && keys >= 1 && keys <= MAX_SPREAD;
+  if (!isCount) faults.add(`spread.${tenant}.keys`, keys, `a whole number from 1 to ${String(MAX_SPREAD)}`);
+  return { from: micros ?? 0, keys: isCount ? keys : 1 };
 }
 
-const plain = ({ filter, ...meter }: Meter): Recorded => ({
-  ...meter,
-  filter: [...filter].map(([name, values]) => [name, [...values].sort()]).sort(),
-});
-
-/** What is recorded of a meter set at the first start: the same for the same meters, in whatever order they stand. */
-export function canonicalMeters(set: MeterSet): string {
-  if (set.implicit) return 'implicit';
-  return JSON.stringify(set.meters.map(plain).sort((a, b) => (a.key < b.key ? -1 : 1)));
+function readSpread(reading: Reading): Spread | undefined {
+  const node = reading.get('spread');
+  if (node === undefined) return undefined;
+  const found = isMap(node) ? reading.fields(node) : undefined;
+  if (found === undefined) {
+    reading.faults.push('spread: must be a map of tenants, each with a list of { from, keys }');
+    return undefined;
+  }
+  const faults = new Faults(found.where, reading.faults);
+  return new Map(
+    Object.entries(found.raw).map(([tenant, list]) => {
+      if (!Array.isArray(list)) faults.add(`spread.${tenant}`, list, 'a list of { from, keys }');
+      const steps = (Array.isArray(list) ? list : []).map((raw: unknown) => readStep(raw, faults, tenant));
+      const isAscending = steps.every(({ from }, n) => n === 0 || from > (steps[n - 1]?.from ?? 0));
+      if (!isAscending) faults.add(`spread.${tenant}`, list, 'steps in the order of their times');
+      return [tenant, steps];
+    }),
+  );
 }
 
-const byKey = (text: string): Map<string, string> =>
-  new Map(text === 'implicit' ? [] : (JSON.parse(text) as Recorded[]).map((meter) => [meter.key, JSON.stringify(meter)]));
-
-/** What two recorded sets differ in, in sentences. */
-export function differences(recorded: string, now: string): readonly string[] {
-  if (recorded === now) return [];
-  if (recorded === 'implicit') return ['no meters file was used at the first start, one is now'];
-  if (now === 'implicit') return ['a meters file was used at the first start, none is now'];
-  const [before, after] = [byKey(recorded), byKey(now)];
-  const gone = [...before.keys()].filter((key) => !after.has(key)).map((key) => `meter ${key} is gone`);
-  const added = [...after.keys()].filter((key) => !before.has(key)).map((key) => `meter ${key} is new`);
-  const changed = [...after].filter(([key, meter]) => before.has(key) && before.get(key) !== meter);
-  return [...gone, ...added, ...changed.map(([key, meter]) => `meter ${key} was ${before.get(key) ?? ''}, is ${meter}`)];
+/** Throws BAD_METERS, whose message lists every fault with its line. */
+export function parseMetersFile(text: string): MetersFile {
+  const reading = new Reading(text);
+  for (const name of reading.names)
+    if (name !== 'meters' && name !== 'spread') reading.faults.push(`${name}: allowed here: meters, spread`);
+  const file = { meters: readMeters(reading), spread: readSpread(reading) };
+  if (reading.faults.length > 0) throw new MeterError('BAD_METERS', `read the meters file: ${reading.faults.join('; ')}`);
+  return file;
 }
+
+/** The meters alone. Throws BAD_METERS. */
+export const parseMeters = (text: string): MeterSet => meterSetOf(parseMetersFile(text).meters ?? []);

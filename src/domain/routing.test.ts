@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { bucketOf, bucketsOfTenant, murmur2, partitionOf, routingKeyOf } from './routing.ts';
+import {
+  bucketOf,
+  bucketsOfTenant,
+  demandAhead,
+  murmur2,
+  NO_SPREAD,
+  partitionOf,
+  routingKeyOf,
+  type Spread,
+} from './routing.ts';
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -49,7 +58,7 @@ describe('murmur2', () => {
 
 describe('an event', () => {
   test('has its tenant as its routing key', () => {
-    expect(routingKeyOf({ tenant: 'acme' })).toBe('acme');
+    expect(routingKeyOf({ tenant: 'acme', key: 'k', timestamp: 7 }, NO_SPREAD)).toBe('acme');
   });
 
   test('falls into a partition and a bucket that exist', () => {
@@ -73,7 +82,8 @@ describe('an event', () => {
   test('has its cells where its tenant is asked for', () => {
     fc.assert(
       fc.property(fc.string(), (tenant) => {
-        expect(bucketsOfTenant(tenant, 16)).toEqual([bucketOf(routingKeyOf({ tenant }), 16)]);
+        const key = routingKeyOf({ tenant, key: 'k', timestamp: 7 }, NO_SPREAD);
+        expect(bucketsOfTenant(tenant, 16, NO_SPREAD)).toEqual([bucketOf(key, 16)]);
       }),
     );
   });
@@ -86,4 +96,121 @@ test('the keys of one partition spread over all buckets, though both counts are 
   expect(keys.length).toBeGreaterThan(1800);
   // About 125 each; a shared seed would put all into one.
   for (const count of perBucket) expect(Math.abs(count - keys.length / 16)).toBeLessThan(60);
+});
+
+/** Up to three steps of a tenant, ascending in time. */
+const steps = fc
+  .uniqueArray(fc.record({ from: fc.nat(100), keys: fc.integer({ min: 1, max: 40 }) }), {
+    selector: ({ from }) => from,
+    maxLength: 3,
+  })
+  .map((list) => list.sort((a, b) => a.from - b.from));
+const spreads: fc.Arbitrary<Spread> = fc.record({ acme: steps, zeta: steps }).map((all) => new Map(Object.entries(all)));
+const routed = fc.record({
+  tenant: fc.constantFrom('acme', 'zeta', 'calm'),
+  key: fc.string({ maxLength: 8 }),
+  timestamp: fc.nat(120),
+});
+
+describe('a tenant that is spread', () => {
+  const SPREAD: Spread = new Map([
+    [
+      'acme',
+      [
+        { from: 100, keys: 4 },
+        { from: 200, keys: 1 },
+        { from: 300, keys: 8 },
+      ],
+    ],
+  ]);
+  const keysAt = (timestamp: number): string[] => {
+    const all = Array.from({ length: 400 }, (_, n) => routingKeyOf({ tenant: 'acme', key: `k${n}`, timestamp }, SPREAD));
+    return [...new Set(all)].sort();
+  };
+  const numbered = (count: number): string[] => Array.from({ length: count }, (_, n) => `acme#${n}`);
+
+  test('has as many routing keys as the step says that its event time lies in, and one before the first', () => {
+    const found = [0, 99, 100, 199, 200, 299, 300, 1e15].map(keysAt);
+    const [one, four, eight] = [['acme'], numbered(4), numbered(8)];
+    expect(found).toEqual([one, one, four, four, one, one, eight, eight]);
+  });
+
+  test('leaves others as they are', () => {
+    expect(routingKeyOf({ tenant: 'acm', key: 'k', timestamp: 150 }, SPREAD)).toBe('acm');
+  });
+
+  test('spreads its keys evenly', () => {
+    const perKey = new Map<string, number>();
+    for (let n = 0; n < 8000; n += 1) {
+      const key = routingKeyOf({ tenant: 'acme', key: `order-${n}`, timestamp: 400 }, SPREAD);
+      perKey.set(key, (perKey.get(key) ?? 0) + 1);
+    }
+    // 1000 each, with a standard deviation of 30.
+    for (const count of perKey.values()) expect(Math.abs(count - 1000)).toBeLessThan(150);
+  });
+
+  test('has one home for all copies of an event: only tenant, idempotency key and time say which', () => {
+    fc.assert(
+      fc.property(spreads, routed, (spread, event) => {
+        const copy = { ...event, quantity: 7n, properties: '{}' };
+        expect(routingKeyOf(copy, new Map([...spread].reverse()))).toBe(routingKeyOf(event, spread));
+      }),
+    );
+  });
+
+  test('keeps the home of an event when a step is added behind its time', () => {
+    fc.assert(
+      fc.property(spreads, routed, fc.integer({ min: 1, max: 40 }), (spread, event, keys) => {
+        const from = Math.max(event.timestamp, 120) + 1;
+        const later = new Map([...spread].map(([tenant, list]) => [tenant, [...list, { from, keys }]]));
+        expect(routingKeyOf(event, later)).toBe(routingKeyOf(event, spread));
+      }),
+    );
+  });
+
+  test('has all its cells in the buckets it is asked in, whenever they are from', () => {
+    fc.assert(
+      fc.property(spreads, routed, fc.integer({ min: 1, max: 64 }), (spread, event, buckets) => {
+        const asked = bucketsOfTenant(event.tenant, buckets, spread);
+        expect(asked).toContain(bucketOf(routingKeyOf(event, spread), buckets));
+        expect(asked).toEqual([...new Set(asked)].sort((a, b) => a - b));
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe('a declared spread', () => {
+  const NOW_MS = 1_800_000_000_000;
+  const EARLIEST = (NOW_MS + 600_000) * 1000;
+  const of = (...list: readonly (readonly [from: number, keys: number])[]): Spread =>
+    new Map([['acme', list.map(([from, keys]) => ({ from, keys }))]]);
+  const refusal = (recorded: Spread, declared: Spread): string | undefined => {
+    try {
+      demandAhead(recorded, declared, NOW_MS);
+      return undefined;
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'BAD_METERS', detail: { field: 'spread', value: 'acme' } });
+      return (error as Error).message;
+    }
+  };
+
+  test('may add steps that lie ten minutes ahead, to tenants that have some and to others', () => {
+    expect(refusal(NO_SPREAD, NO_SPREAD)).toBeUndefined();
+    expect(refusal(NO_SPREAD, of([EARLIEST, 4]))).toBeUndefined();
+    expect(refusal(of([1, 2]), of([1, 2], [EARLIEST, 4]))).toBeUndefined();
+    expect(refusal(of([1, 2]), of([1, 2]))).toBeUndefined();
+  });
+
+  test.each<[string, Spread, Spread, string]>([
+    ['has another number of keys', of([1, 2], [5, 4]), of([1, 2], [5, 8]), 'step 2 was recorded and cannot change'],
+    ['has another time', of([1, 2]), of([2, 2]), 'step 1 was recorded and cannot change'],
+    ['is gone', of([1, 2], [5, 4]), of([1, 2]), 'step 2 was recorded and cannot change'],
+    ['is gone with its tenant', of([1, 2]), NO_SPREAD, 'step 1 was recorded and cannot change'],
+    ['has another step before it', of([9, 2]), of([1, 3], [9, 2]), 'step 1 was recorded and cannot change'],
+    ['is new and too near', NO_SPREAD, of([EARLIEST - 1, 4]), 'less than 10 minutes from now'],
+    ['is new and past, behind one that is recorded', of([1, 2]), of([1, 2], [7, 4]), 'less than 10 minutes from now'],
+  ])('is refused where a step %s', (_, recorded, declared, fact) => {
+    expect(refusal(recorded, declared)).toContain(fact);
+  });
 });

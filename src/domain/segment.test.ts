@@ -10,19 +10,21 @@ const FORMATS: ArchiveFormats = new Map([
 ]);
 const position = (n: number): Position => String(n).padStart(20, '0');
 const after = (p: Position): Position => position(Number(p) + 1);
-const START: Head = { lineage: 'l', segment: 7, start: position(0), format: 1, arrival: 1000, ended: false };
+const START: Head = { lineage: 'l', segment: 7, start: position(0), format: 1, rules: 1, arrival: 1000, ended: false };
 
 interface Count {
   readonly closed: readonly Closed[];
   readonly counter: SegmentCounter;
   /** The segment of each record. */
   readonly segments: readonly number[];
+  /** The version of the rules that each record is judged by. */
+  readonly rules: readonly number[];
 }
 function count(row: Head, records: readonly LogRecord[], formats = FORMATS): Count {
   const closed: Closed[] = [];
   const counter = new SegmentCounter(row, formats, after);
-  const segments = records.map((record) => counter.place(record, (segment) => closed.push(segment)));
-  return { closed, counter, segments };
+  const places = records.map((record) => counter.place(record, (segment) => closed.push(segment)));
+  return { closed, counter, segments: places.map((p) => p.segment), rules: places.map((p) => p.rules) };
 }
 
 /** A record, drawn; positions have gaps and arrivals go back. */
@@ -36,6 +38,7 @@ interface Drawn {
 const control = fc.oneof(
   fc.constant<Control>({ type: 'tick' }),
   fc.constantFrom(1, 2, 3).map((format): Control => ({ type: 'format', format })),
+  fc.constantFrom(1, 2, 3, 4).map((rules): Control => ({ type: 'rules', rules })),
 );
 const drawn: fc.Arbitrary<Drawn> = fc.record({
   gap: fc.constantFrom(0, 0, 0, 1, 5),
@@ -65,6 +68,9 @@ const latest = (row: Head, slice: readonly LogRecord[]): number => Math.max(row.
 /** The format that the slice ends with. */
 const formatAt = (row: Head, slice: readonly LogRecord[]): number =>
   slice.reduce((format, { control }) => (control?.type === 'format' ? control.format : format), row.format);
+/** The rules that the slice ends with: the newest that it names. */
+const rulesAt = (row: Head, slice: readonly LogRecord[]): number =>
+  Math.max(row.rules, ...slice.map(({ control }) => (control?.type === 'rules' ? control.rules : 0)));
 const beforeFirst = (slice: readonly LogRecord[]): number => {
   const first = slice.findIndex((r) => r.control === undefined);
   return first < 0 ? slice.length : first;
@@ -75,6 +81,7 @@ function isFull(row: Head, slice: readonly LogRecord[]): boolean {
   const { records, bytes } = FORMATS.get(formatAt(row, slice.slice(0, lead)))!;
   const size = own.reduce((sum, r) => sum + r.value.length + Buffer.byteLength(r.key ?? ''), 0);
   const reformatted = slice.slice(lead).some((r) => r.control?.type === 'format');
+  if (rulesAt(row, slice) > row.rules) return true;
   return own.length > 0 && (reformatted || own.length >= records || size >= bytes);
 }
 function isOver(row: Head, slice: readonly LogRecord[], next: LogRecord): boolean {
@@ -94,7 +101,14 @@ function closedBySentences(row: Head, records: readonly LogRecord[]): Closed[] {
   if (length < 0) return [];
   const slice = records.slice(0, length + 1);
   const end = after(slice.at(-1)!.position);
-  const next = { ...row, segment: row.segment + 1, start: end, format: formatAt(row, slice), arrival: latest(row, slice) };
+  const next = {
+    ...row,
+    segment: row.segment + 1,
+    start: end,
+    format: formatAt(row, slice),
+    rules: rulesAt(row, slice),
+    arrival: latest(row, slice),
+  };
   return [{ row, end, next }, ...closedBySentences(next, records.slice(length + 1))];
 }
 
@@ -117,6 +131,7 @@ describe('the segments of any log', () => {
           const again = count(next, rest);
           expect(again.closed).toEqual(whole.closed.slice(n + 1));
           expect(again.segments).toEqual(whole.segments.slice(records.length - rest.length));
+          expect(again.rules).toEqual(whole.rules.slice(records.length - rest.length));
           expect([again.counter.row, again.counter.arrival]).toEqual([whole.counter.row, whole.counter.arrival]);
         }
       }),
@@ -127,11 +142,14 @@ describe('the segments of any log', () => {
   test('follow each other without a gap, and hold the records placed in them', () => {
     fc.assert(
       fc.property(log, (records) => {
-        const { closed, counter, segments } = count(START, records);
+        const { closed, counter, segments, rules } = count(START, records);
         expect([START, ...closed.map((c) => c.next)]).toEqual([...closed.map((c) => c.row), counter.row]);
         for (const { row, end, next } of closed) expect(next.start === end && row.start < end).toBe(true);
         const holder = ({ position: p }: LogRecord): Head => closed.find(({ end }) => p < end)?.row ?? counter.row;
         expect(segments).toEqual(records.map((r) => holder(r).segment));
+        // One segment has one version: that of its row.
+        expect(rules).toEqual(records.map((r) => holder(r).rules));
+        expect(counter.rules).toBe(rulesAt(START, records));
         expect(counter.arrival).toBe(latest(START, records));
       }),
     );

@@ -22,6 +22,8 @@ export interface Head {
   readonly segment: number;
   readonly start: Position;
   readonly format: number;
+  /** Version of the rule set. */
+  readonly rules: number;
   /** Running maximum of arrival before `start`, ms. */
   readonly arrival: number;
   readonly ended: boolean;
@@ -34,6 +36,8 @@ export interface SegmentRow {
   readonly start: Position;
   readonly end: Position;
   readonly format: number;
+  /** In force at `start`; records carry their own. */
+  readonly rules: number;
   readonly arrival: number;
   /** Running maximum of arrival before `end`, ms. */
   readonly endArrival: number;
@@ -43,6 +47,8 @@ export interface SegmentRow {
   /** Arrival of the first and last `ok` event, ms. */
   readonly firstOk: number | null;
   readonly lastOk: number | null;
+  /** The newest `event_timestamp` of an `ok` event, microseconds. Null also in rows of before it was kept. */
+  readonly newest: number | null;
 }
 
 export interface Closed {
@@ -61,7 +67,9 @@ export class SegmentCounter {
   #last: Position | undefined;
   #arrival: number;
   #format: number;
-  #closing: number | undefined;
+  #rules: number;
+  /** What is in force behind a control record that closes the segment. */
+  #closing: { readonly format: number; readonly rules: number } | undefined;
   #records = 0;
   #bytes = 0;
   #firstArrival = 0;
@@ -72,28 +80,34 @@ export class SegmentCounter {
     this.#after = after;
     this.#arrival = row.arrival;
     this.#format = row.format;
+    this.#rules = row.rules;
   }
 
   /** The running maximum of arrival. */
   get arrival(): number {
     return this.#arrival;
   }
+  /** The version of the rule set that the next record would be judged by. */
+  get rules(): number {
+    return this.#rules;
+  }
   /** The segment that the next record would join, unless it closes it first. */
   get row(): Head {
     return this.#row;
   }
 
-  /** Places a record; `closed` is told of each segment that ends before or right behind it. Answers its segment. */
-  place(record: LogRecord, closed: (segment: Closed) => void): number {
+  /** Places a record; `closed` is told of each segment that ends before or right behind it. Answers its segment and rules. */
+  place(record: LogRecord, closed: (segment: Closed) => void): { readonly segment: number; readonly rules: number } {
     const before = this.#arrival;
     this.#arrival = Math.max(before, record.arrival);
     if (this.#isOver()) closed(this.#close(before));
     const { segment } = this.#row;
     this.#last = record.position;
     this.#count(record);
+    const rules = this.#rules;
     // Full: its end is known without the next record, so that a sealer need not wait for one.
     if (this.#isFull()) closed(this.#close(this.#arrival));
-    return segment;
+    return { segment, rules };
   }
 
   /** The lineage has ended: what is open closes here, if it holds anything that counts. */
@@ -114,28 +128,37 @@ export class SegmentCounter {
   }
 
   #isFull(): boolean {
-    if (this.#records === 0) return false;
-    return this.#closing !== undefined || this.#records >= this.#limits.records || this.#bytes >= this.#limits.bytes;
+    if (this.#closing !== undefined) return true;
+    return this.#records > 0 && (this.#records >= this.#limits.records || this.#bytes >= this.#limits.bytes);
   }
 
   #count(record: LogRecord): void {
     const { control } = record;
-    if (control?.type === 'format') {
-      if (this.#records > 0) this.#closing = control.format;
-      else this.#format = control.format;
-    } else if (control === undefined) {
+    if (control?.type === 'format') this.#change({ format: control.format, rules: this.#rules });
+    // Announced more than once, by whoever starts: none takes an older one back.
+    else if (control?.type === 'rules' && control.rules > this.#rules)
+      // Closed even where nothing counts: the head row is what says how far a version has come.
+      this.#closing = { format: this.#format, rules: control.rules };
+    else if (control === undefined) {
       if (this.#records === 0) this.#firstArrival = this.#arrival;
       this.#records += 1;
       this.#bytes += record.value.length + textBytes(record.key);
     }
   }
 
+  /** With records of the old kind in it the segment closes here, so that one segment has one format and one rule set. */
+  #change(to: { readonly format: number; readonly rules: number }): void {
+    if (this.#records > 0) this.#closing = to;
+    else [this.#format, this.#rules] = [to.format, to.rules];
+  }
+
   /** `arrival`: the running maximum behind the last record of the segment that closes. */
   #close(arrival: number): Closed {
     const row = this.#row;
     const end = this.#last === undefined ? row.start : this.#after(this.#last);
-    this.#format = this.#closing ?? this.#format;
-    this.#row = { lineage: row.lineage, segment: row.segment + 1, start: end, format: this.#format, arrival, ended: false };
+    const { format, rules } = this.#closing ?? { format: this.#format, rules: this.#rules };
+    [this.#format, this.#rules] = [format, rules];
+    this.#row = { lineage: row.lineage, segment: row.segment + 1, start: end, format, rules, arrival, ended: false };
     this.#closing = undefined;
     this.#records = 0;
     this.#bytes = 0;

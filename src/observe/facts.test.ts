@@ -17,6 +17,7 @@ const row = {
   start: '0',
   end: '9',
   format: 1,
+  rules: 1,
   arrival: 0,
   endArrival: 1,
   object: { key: 'k', sha256: 's', bytes: 400 },
@@ -24,6 +25,7 @@ const row = {
   ok: 9,
   firstOk: 0,
   lastOk: 1,
+  newest: 1,
 };
 
 describe('facts', () => {
@@ -40,6 +42,10 @@ describe('facts', () => {
     facts.relayed(6);
     facts.unmetered('stray', 7);
     facts.skippedMeter('tokens', 8);
+    facts.otherGroup('tokens@1', 9);
+    facts.filled('tokens@2', 'pg.a.0', 1, 3);
+    facts.filled('tokens@2', 'pg.a.0', 2, 3);
+    facts.serving('tokens@2');
     facts.waiting('archive', new Error('disk'));
     facts.stopped('pg.a.0', new Error('gap'));
     facts.answered({ route: '/v1/events', method: 'POST', status: 200, seconds: 0.004 });
@@ -61,6 +67,8 @@ describe('facts', () => {
       'records_relayed_total 6',
       'events_unmetered_total{event_type="stray"} 7',
       'events_skipped_total{meter="tokens"} 8',
+      'events_other_group_total{meter="tokens@1"} 9',
+      'segments_filled_total{meter="tokens@2"} 2',
       'failures_total{what="archive"} 1',
       'waiting{what="archive"} 1',
       'stopped{what="pg.a.0"} 1',
@@ -92,6 +100,18 @@ describe('facts', () => {
     for (let n = 0; n < 3; n += 1) facts.unmetered('stray', 1);
     expect(lines).toHaveLength(1);
     expect(await registry.metrics()).toContain('meterfold_events_unmetered_total{event_type="stray"} 3\n');
+  });
+
+  test('groups beyond the bound are told once a meter, and a meter version that answers each time', () => {
+    const { facts, lines } = opened();
+    for (let n = 0; n < 3; n += 1) facts.otherGroup('tokens@1', 1);
+    facts.otherGroup('calls@1', 1);
+    facts.serving('tokens@2');
+    expect(lines.map(({ level, meter }) => [level, meter])).toEqual([
+      ['warn', 'tokens@1'],
+      ['warn', 'calls@1'],
+      ['info', 'tokens@2'],
+    ]);
   });
 
   test('labels that callers choose stay bounded: what comes late is counted together', async () => {

@@ -31,7 +31,7 @@ export function openFacts(ports: FactsPorts): Facts & HttpFacts {
 
 type EventFacts = Pick<
   Facts,
-  'accepted' | 'refused' | 'applied' | 'cropped' | 'rejected' | 'relayed' | 'unmetered' | 'skippedMeter'
+  'accepted' | 'refused' | 'applied' | 'cropped' | 'rejected' | 'relayed' | 'unmetered' | 'skippedMeter' | 'otherGroup'
 >;
 
 function eventFacts({ registry: r, logger }: FactsPorts): EventFacts {
@@ -59,6 +59,11 @@ function eventFacts({ registry: r, logger }: FactsPorts): EventFacts {
   const skipped = counters(
     r,
     { name: 'meterfold_events_skipped_total', help: 'Events without the value that a meter needs' },
+    'meter',
+  );
+  const other = counters(
+    r,
+    { name: 'meterfold_events_other_group_total', help: 'Events whose group lies beyond the bound on groups' },
     'meter',
   );
   const told = new Set<string>();
@@ -101,13 +106,20 @@ function eventFacts({ registry: r, logger }: FactsPorts): EventFacts {
       skipped(meter, events);
       tellOnce(`meter ${meter}`, { meter }, 'an event lacks the value that this meter needs: the meter skips it');
     },
+    otherGroup: (meter, events) => {
+      other(meter, events);
+      tellOnce(`groups ${meter}`, { meter }, 'more groups than the bound in one minute: the rest counts as other');
+    },
   };
 }
 
 /** Bounds the memory of `tellOnce`: event types come from callers. */
 const MAX_TOLD = 1000;
 
-function segmentFacts({ registry: r, logger }: FactsPorts): Pick<Facts, 'sealed' | 'published' | 'healing'> {
+function segmentFacts({
+  registry: r,
+  logger,
+}: FactsPorts): Pick<Facts, 'sealed' | 'published' | 'healing' | 'filled' | 'serving'> {
   const sealed = counters(r, { name: 'meterfold_segments_sealed_total', help: 'Segments in the archive' }, 'lineage');
   const sealedBytes = counter(r, { name: 'meterfold_archive_bytes_total', help: 'Bytes of sealed objects' });
   const sealing = seconds(r, { name: 'meterfold_seal_seconds', help: 'Time to put and record one segment' });
@@ -123,7 +135,19 @@ function segmentFacts({ registry: r, logger }: FactsPorts): Pick<Facts, 'sealed'
     { name: 'meterfold_buckets_healed_total', help: 'Empty or lost buckets filled again' },
     'lineage',
   );
+  const filled = counters(
+    r,
+    { name: 'meterfold_segments_filled_total', help: 'Segments filled into a meter version' },
+    'meter',
+  );
   return {
+    filled: (meter, lineage, segments, of) => {
+      filled(meter);
+      logger.debug({ meter, lineage, segments, of }, 'meter version filled');
+    },
+    serving: (meter) => {
+      logger.info({ meter }, 'meter version answers');
+    },
     sealed: ({ lineage, segment, records, object }, elapsed) => {
       sealed(lineage);
       sealedBytes(object?.bytes ?? 0);

@@ -1,20 +1,14 @@
 /** The verdict: a pure function of (record, lineage, rules), decided once and stored with the record. */
-import type { Judged, Lineage, Processor } from '../contract.ts';
+import type { Judged, Processor, RuleSets } from '../contract.ts';
 import { checkTime, type UsageEvent } from '../domain/event.ts';
 import { fault, type Fault } from '../domain/fault.ts';
-import { checkKept, FOR_EVER, type Kept } from '../domain/kept.ts';
+import { checkKept, type Kept } from '../domain/kept.ts';
 import { routingKeyOf } from '../domain/routing.ts';
+import type { Tenants } from '../domain/rules.ts';
 import type { Decoded } from './decode.ts';
 
-export interface Rules {
-  /** `open`, or the tenants that are registered. */
-  readonly tenants: 'open' | ReadonlySet<string>;
-  /** Absent: everything for ever. */
-  readonly kept?: Kept;
-}
-
 /** Judged by the record's own arrival, never by a wall clock: a replay says the same. */
-function judge(event: UsageEvent, arrival: number, { tenants, kept = FOR_EVER }: Rules): Fault | undefined {
+function judge(event: UsageEvent, arrival: number, tenants: Tenants, kept: Kept): Fault | undefined {
   if (tenants !== 'open' && !tenants.has(event.tenant)) return fault('UNKNOWN_TENANT', 'tenant_id', event.tenant);
   return checkTime(event, arrival) ?? checkKept(event, arrival, kept);
 }
@@ -27,15 +21,17 @@ const rejected = (decoded: Decoded, { code, field, reason }: Fault): Judged => (
   reason,
 });
 
-export const validate = (rules: Rules): Processor<Decoded, Judged> => ({
+/** `kept` has no versions: it is fixed at the first start. */
+export const validate = (ruleSets: Pick<RuleSets, 'get'>, kept: Kept): Processor<Decoded, Judged> => ({
   name: 'validate',
-  process: (decoded: Decoded, lineage: Lineage): Judged => {
+  process: (decoded, { lineage, rules }): Judged => {
     const { record, event } = decoded;
     if (record.control !== undefined) return { record, verdict: 'control' };
     if (event === undefined) return rejected(decoded, decoded.fault ?? fault('UNDECODABLE', '', ''));
+    const { spread, tenants } = ruleSets.get(rules);
     // Home first: what is not at home is judged there, by its copy.
-    if (!lineage.owns(routingKeyOf(event))) return { record, event, verdict: 'MISROUTED' };
-    const wrong = judge(event, record.arrival, rules);
+    if (!lineage.owns(routingKeyOf(event, spread))) return { record, event, verdict: 'MISROUTED' };
+    const wrong = judge(event, record.arrival, tenants, kept);
     return wrong === undefined ? { record, event, verdict: 'ok' } : rejected(decoded, wrong);
   },
 });

@@ -14,6 +14,7 @@ const row = (start = 0, segment = 0): Head => ({
   segment,
   start: at(start),
   format: 1,
+  rules: 1,
   arrival: 0,
   ended: false,
 });
@@ -46,9 +47,9 @@ class RecordingSink implements Sink {
 function lane(source: ScriptedSource, sinks: readonly Sink[], options: Partial<LanePorts> = {}) {
   const clock = new ManualClock();
   const { facts, told, count } = recordedFacts();
-  const process: LanePorts['process'] = (batch) =>
-    batch.records.map((r) => ({ record: r, verdict: 'ok', contributions: [] }));
-  const own = { source, sinks, formats: FORMATS, process, maxUnsettled: 1000, clock, facts, random: () => 0 };
+  const processor: LanePorts['processor'] = () => (r) => ({ record: r, verdict: 'ok', contributions: [] });
+  const ruleSets = { demand: () => Promise.resolve() };
+  const own = { source, sinks, formats: FORMATS, processor, ruleSets, maxUnsettled: 1000, clock, facts, random: () => 0 };
   const ports: LanePorts = { ...own, ...options };
   const stop = new AbortController();
   const done = runLane(ports, lineage(), stop.signal);
@@ -140,7 +141,7 @@ describe('a lane', () => {
 
   test('waits longer each time for a sink that is not ready, and as short as at first for one that refuses', async () => {
     const sink = new RecordingSink();
-    sink.openResults = [undefined, undefined, { row: row() }];
+    sink.openResults = [undefined, undefined];
     sink.results = ['reopen', 'reopen', 'reopen'];
     const { stop, done, clock } = lane(new ScriptedSource(log(1)), [sink]);
     const opensAfter = async (ms: number): Promise<number> => {
@@ -242,7 +243,7 @@ const FATES = ['ok', 'ok', 'reopen', 'down', 'late'] as const;
 /** Keeps the place of every record and every closed segment, and refuses what a sink need not expect. */
 class ExactingSink implements Sink {
   readonly name = 'exacting';
-  readonly placed = new Map<string, readonly [segment: number, arrival: number]>();
+  readonly placed = new Map<string, readonly [segment: number, arrival: number, rules: number]>();
   readonly closed = new Map<number, Closed>();
   readonly #moods: Mood[];
   readonly #ready: boolean[];
@@ -271,7 +272,8 @@ class ExactingSink implements Sink {
   }
 
   #take({ records, closed }: PlacedBatch): void {
-    for (const { record: raw, segment, arrival } of records) keepOnce(this.placed, raw.position, [segment, arrival]);
+    for (const { record: raw, segment, arrival, rules } of records)
+      keepOnce(this.placed, raw.position, [segment, arrival, rules]);
     for (const segment of closed) {
       keepOnce(this.closed, segment.row.segment, segment);
       // Sealed at once: the next term need not begin before it.
@@ -292,15 +294,16 @@ describe('however the log is cut and whatever fails', () => {
     [2, { records: 2, bytes: 50, ageMs: 10, idleMs: 15 }],
   ]);
   const written = fc.record({
-    kind: fc.constantFrom('event', 'event', 'event', 'tick', 'format'),
+    kind: fc.constantFrom('event', 'event', 'event', 'tick', 'format', 'rules'),
     arrival: fc.nat(99),
     text: fc.string({ maxLength: 8 }),
-    format: fc.constantFrom(1, 2),
+    version: fc.constantFrom(1, 2),
   });
   const logs = fc.array(written, { maxLength: 25 }).map((all) =>
-    all.map(({ kind, arrival, text, format }, offset): LogRecord => {
+    all.map(({ kind, arrival, text, version }, offset): LogRecord => {
       if (kind === 'tick') return tick(offset, arrival);
-      if (kind === 'format') return { ...record(offset, arrival, ''), control: { type: 'format', format } };
+      if (kind === 'format') return { ...record(offset, arrival, ''), control: { type: 'format', format: version } };
+      if (kind === 'rules') return { ...record(offset, arrival, ''), control: { type: 'rules', rules: version } };
       return record(offset, arrival, text);
     }),
   );
@@ -311,6 +314,9 @@ describe('however the log is cut and whatever fails', () => {
   const ready = fc.array(fc.boolean(), { maxLength: 4 });
   const sinks = fc.array(fc.tuple(moods, ready), { minLength: 1, maxLength: 3 });
 
+  /** The version in force behind these records, which started with 1. */
+  const rulesAt = (some: readonly LogRecord[]): number =>
+    Math.max(1, ...some.map(({ control }) => (control?.type === 'rules' ? control.rules : 1)));
   const latest = (some: readonly LogRecord[]): number => Math.max(...some.map(({ arrival }) => arrival));
 
   async function delivered(source: ScriptedSource, to: readonly ExactingSink[], maxUnsettled = 1000): Promise<void> {
@@ -332,6 +338,8 @@ describe('however the log is cut and whatever fails', () => {
         await delivered(new ScriptedSource([...all], [all.length]), [untroubled]);
         const places = [...untroubled.placed].map(([position, [, arrival]]) => [position, arrival]);
         expect(places).toEqual(all.map(({ position }, n) => [position, latest(all.slice(0, n + 1))]));
+        const rules = [...untroubled.placed].map(([, [, , version]]) => version);
+        expect(rules).toEqual(all.map((_, n) => rulesAt(all.slice(0, n))));
 
         const troubled = kinds.map((kind) => new ExactingSink(...kind));
         await delivered(new ScriptedSource([...all], [...script]), troubled, maxUnsettled);

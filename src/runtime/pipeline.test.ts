@@ -1,30 +1,37 @@
 import { describe, expect, test } from 'vitest';
-import { lineage, record, ScriptedSource, at } from '../../test/support/scripted-source.ts';
-import type { Batch, LogRecord, Processor, Sink } from '../contract.ts';
+import { lineage, record, ScriptedSource } from '../../test/support/scripted-source.ts';
+import type { At, LogRecord, Processor, Sink } from '../contract.ts';
 import { from } from './pipeline.ts';
 import type { Metered } from './term.ts';
 
+const placeOf = ({ lineage: { id }, segment, rules }: At): string => `${id}/${String(segment)}/${String(rules)}`;
+
 /** Appends its name to what went before, as a verdict. */
-const named = (name: string): Processor<Metered, Metered> => ({
+const named = (name: string) => (): Processor<Metered, Metered> => ({
   name,
-  process: (metered, { id }) => ({ ...metered, verdict: `${metered.verdict} ${name}@${id}` }),
+  process: (metered, at) => ({ ...metered, verdict: `${metered.verdict} ${name}@${placeOf(at)}` }),
 });
-const judge: Processor<LogRecord, Metered> = {
+const judge = (): Processor<LogRecord, Metered> => ({
   name: 'judge',
-  process: (raw, { id }) => ({ record: raw, verdict: `judge@${id}`, contributions: [] }),
+  process: (raw, at) => ({ record: raw, verdict: `judge@${placeOf(at)}`, contributions: [] }),
+});
+/** Numbers what it is given. */
+const numbering = (): Processor<Metered, Metered> => {
+  let given = 0;
+  return { name: 'number', process: (metered) => ({ ...metered, verdict: String((given += 1)) }) };
 };
 const sink = (name: string): Sink => ({
   name,
   open: () => Promise.resolve(undefined),
   write: () => Promise.resolve('ok'),
 });
-const batch = (...records: LogRecord[]): Batch => ({ lineage: 'l7', from: at(0), next: at(records.length), records });
+const AT: At = { lineage: lineage('l7'), segment: 4, rules: 2 };
 
 describe('a pipeline', () => {
-  test('applies its steps in the order in which they are written, each with the lineage of the record', () => {
+  test('applies its steps in the order in which they are written, each with the place of the record', () => {
     const topology = from(new ScriptedSource([])).through(judge).through(named('price')).through(named('round')).into();
-    const [metered] = topology.process(batch(record(0)), lineage('l7'));
-    expect(metered).toEqual({ record: record(0), verdict: 'judge@l7 price@l7 round@l7', contributions: [] });
+    const verdict = 'judge@l7/4/2 price@l7/4/2 round@l7/4/2';
+    expect(topology.processor()(record(0), AT)).toEqual({ record: record(0), verdict, contributions: [] });
   });
 
   test('shows source and steps by name, in order', () => {
@@ -35,8 +42,15 @@ describe('a pipeline', () => {
   test('every record in comes out, in order', () => {
     const records = [3, 1, 4, 1, 5].map((offset) => record(offset));
     const topology = from(new ScriptedSource([])).through(judge).into();
-    expect(topology.process(batch(...records), lineage()).map((metered) => metered.record)).toEqual(records);
-    expect(topology.process(batch(), lineage())).toEqual([]);
+    const process = topology.processor();
+    expect(records.map((raw) => process(raw, AT).record)).toEqual(records);
+  });
+
+  test('makes fresh steps for each term: what one has counted, the next knows nothing of', () => {
+    const topology = from(new ScriptedSource([])).through(judge).through(numbering).into();
+    const [one, two] = [topology.processor(), topology.processor()];
+    const verdicts = [one, one, two, one, two].map((process) => process(record(0), AT).verdict);
+    expect(verdicts).toEqual(['1', '2', '1', '3', '2']);
   });
 
   test('makes fresh sinks for each lane, in order', () => {

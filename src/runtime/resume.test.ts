@@ -5,7 +5,7 @@ import { type Batch, END, type Opened } from '../contract.ts';
 import { demandContinuation, earliestRow, isEnd } from './resume.ts';
 
 const opened = (start: string, segment = 0): Opened => ({
-  row: { lineage: 'l0', segment, start, format: 1, arrival: 0, ended: start === END },
+  row: { lineage: 'l0', segment, start, format: 1, rules: 1, arrival: 0, ended: start === END },
 });
 const batch = (from: string, next: string): Batch => ({ lineage: 'l0', from, next, records: [] });
 

@@ -38,7 +38,9 @@ class LaneSink implements Sink {
 
   open({ id, origin }: Lineage): Promise<Opened> {
     this.lineages.push(id);
-    return Promise.resolve({ row: { lineage: id, segment: 0, start: origin, format: 1, arrival: 0, ended: false } });
+    return Promise.resolve({
+      row: { lineage: id, segment: 0, start: origin, format: 1, rules: 1, arrival: 0, ended: false },
+    });
   }
 
   async write(batch: PlacedBatch): Promise<'ok' | 'reopen'> {
@@ -57,13 +59,15 @@ function supervisor(source: GrowingSource, write: Write = () => Promise.resolve(
   const topology: Topology = {
     source,
     steps: [],
-    process: ({ records }) => records.map((raw) => ({ record: raw, verdict: 'ok', contributions: [] })),
+    processor: () => (raw) => ({ record: raw, verdict: 'ok', contributions: [] }),
     sinks: () => {
       sinks.push(new LaneSink(write));
       return sinks.slice(-1);
     },
   };
-  const ports = { topology, clock, facts, random: () => 0, formats: FORMATS, maxUnsettled: 10, discoverMs: DISCOVER_MS };
+  const ruleSets = { demand: () => Promise.resolve() };
+  const limits = { formats: FORMATS, maxUnsettled: 10, discoverMs: DISCOVER_MS };
+  const ports = { topology, ruleSets, clock, facts, random: () => 0, ...limits };
   const ending = { over: false };
   const done = supervise(ports, stop.signal).finally(() => (ending.over = true));
   const run = { clock, count, stop, sinks, done, isOver: () => ending.over };

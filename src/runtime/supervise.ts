@@ -5,7 +5,7 @@ import { type LanePorts, runLane } from './lane.ts';
 import type { Topology } from './pipeline.ts';
 import { type Role, runRole } from './role.ts';
 
-export interface SupervisorPorts extends Omit<LanePorts, 'source' | 'sinks' | 'process'> {
+export interface SupervisorPorts extends Omit<LanePorts, 'source' | 'sinks' | 'processor'> {
   readonly topology: Topology;
   /** How often new lineages are looked for, ms. */
   readonly discoverMs: number;
@@ -23,8 +23,8 @@ export async function supervise(ports: SupervisorPorts, stop: AbortSignal): Prom
     failed.abort();
   };
   const start = (lineage: Lineage): void => {
-    const { source, process } = topology;
-    const running = runLane({ ...lane, clock, source, process, sinks: topology.sinks() }, lineage, over);
+    const { source, processor } = topology;
+    const running = runLane({ ...lane, clock, source, processor, sinks: topology.sinks() }, lineage, over);
     lanes.set(lineage.id, running.catch(fail));
   };
   const discovery: Role = {

@@ -7,7 +7,7 @@ import { MeterError } from '../errors.ts';
 import { runTerm, type TermPorts } from './term.ts';
 
 const FORMATS = new Map([[1, { records: 2, bytes: 1e9, ageMs: 1e9, idleMs: 1e9 }]]);
-const ORIGIN: Head = { lineage: 'l0', segment: 0, start: at(0), format: 1, arrival: 0, ended: false };
+const ORIGIN: Head = { lineage: 'l0', segment: 0, start: at(0), format: 1, rules: 1, arrival: 0, ended: false };
 const log = (n: number) => Array.from({ length: n }, (_, offset) => record(offset));
 const upTo = (n: number) => Array.from({ length: n }, (_, offset) => offset);
 const offsets = ({ records }: PlacedBatch): number[] => records.map((placed) => Number(placed.record.position));
@@ -15,16 +15,17 @@ const offsets = ({ records }: PlacedBatch): number[] => records.map((placed) => 
 interface TermOptions {
   readonly maxUnsettled?: number;
   readonly row?: Head;
-  readonly process?: TermPorts['process'];
+  readonly processor?: TermPorts['processor'];
+  readonly ruleSets?: TermPorts['ruleSets'];
   readonly taken?: TermPorts['taken'];
 }
 
 function term(source: ScriptedSource, sinks: readonly Sink[], options: TermOptions = {}) {
   const stop = new AbortController();
   const { row = ORIGIN, ...rest } = options;
-  const process: TermPorts['process'] = ({ records }) =>
-    records.map((raw) => ({ record: raw, verdict: 'ok', contributions: [] }));
-  const ports = { source, sinks, formats: FORMATS, process, maxUnsettled: 1000, ...rest };
+  const processor: TermPorts['processor'] = () => (raw) => ({ record: raw, verdict: 'ok', contributions: [] });
+  const ruleSets = { demand: () => Promise.resolve() };
+  const ports = { source, sinks, formats: FORMATS, processor, ruleSets, maxUnsettled: 1000, ...rest };
   const ending = { over: false };
   const end = runTerm(ports, lineage(), row, stop.signal).finally(() => (ending.over = true));
   // A test looks at the end when it wants to, which may be after a failure.
@@ -326,11 +327,84 @@ describe('the end of a term', () => {
 
   test('a defect in a step ends the term like a failure of the source', async () => {
     const source = new ScriptedSource(log(4));
-    const process = (): never => {
+    const processor = () => (): never => {
       throw new TypeError('a defect');
     };
     const sink = new QuickSink();
-    await expect(term(source, [sink], { process }).end).rejects.toThrow('a defect');
+    await expect(term(source, [sink], { processor }).end).rejects.toThrow('a defect');
     expect([sink.taken, source.open_]).toEqual([[], 0]);
+  });
+});
+
+describe('the rules of a term', () => {
+  const rules = (offset: number, version: number) => ({
+    ...record(offset, offset, ''),
+    control: { type: 'rules', rules: version } as const,
+  });
+
+  test('a step is told where each record lies and which rules are in force there, a rules record still by the old ones', async () => {
+    const source = new ScriptedSource([record(0), rules(1, 3), record(2), rules(3, 2), record(4)], [2, 3]);
+    source.close();
+    const told: string[] = [];
+    const processor: TermPorts['processor'] = () => (raw, where) => {
+      told.push(`${where.lineage.id} ${String(where.segment)} ${String(where.rules)}`);
+      return { record: raw, verdict: 'ok', contributions: [] };
+    };
+    expect(await term(source, [new QuickSink()], { processor }).end).toBe('ended');
+    expect(told).toEqual(['l0 0 1', 'l0 0 1', 'l0 1 3', 'l0 1 3', 'l0 1 3']);
+  });
+
+  test('a sink is told the rules of each record, and those behind each batch', async () => {
+    const source = new ScriptedSource([record(0), rules(1, 3), record(2)], [1, 1, 1]);
+    source.close();
+    const told: (readonly number[])[] = [];
+    const sink: Sink = {
+      ...{ name: 'told', open: () => Promise.resolve({ row: ORIGIN }) },
+      write: (batch) => Promise.resolve((told.push([batch.records[0]!.rules, batch.rules]), 'ok' as const)),
+    };
+    await term(source, [sink]).end;
+    expect(told).toEqual([
+      [1, 1],
+      [1, 3],
+      [3, 3],
+    ]);
+  });
+
+  test('a version is made known before any record is judged by it: that of the row, and each that the log names', async () => {
+    const source = new ScriptedSource([record(0), rules(1, 8), record(2)], [3]);
+    source.close();
+    const order: string[] = [];
+    const processor: TermPorts['processor'] = () => (raw, where) => {
+      order.push(`judged by ${String(where.rules)}`);
+      return { record: raw, verdict: 'ok', contributions: [] };
+    };
+    const ruleSets = { demand: (version: number) => Promise.resolve(void order.push(`known ${String(version)}`)) };
+    await term(source, [new QuickSink()], { processor, ruleSets, row: { ...ORIGIN, rules: 7 } }).end;
+    expect(order).toEqual(['known 7', 'known 8', 'judged by 7', 'judged by 7', 'judged by 8']);
+  });
+
+  test('a version that nobody recorded stops the term before its batch reaches a sink', async () => {
+    const source = new ScriptedSource([record(0), rules(1, 8), record(2)], [1, 2]);
+    const sink = new QuickSink();
+    const ruleSets = {
+      demand: (version: number) =>
+        version === 8 ? Promise.reject(new MeterError('DATA_DIR_NEWER', 'read rules 8')) : Promise.resolve(),
+    };
+    await expect(term(source, [sink], { ruleSets }).end).rejects.toMatchObject({ code: 'DATA_DIR_NEWER' });
+    expect([sink.taken, source.open_]).toEqual([[0], 0]);
+  });
+
+  test('each term has steps of its own', async () => {
+    const source = new ScriptedSource(log(2));
+    source.close();
+    let made = 0;
+    const processor: TermPorts['processor'] = () => {
+      made += 1;
+      return (raw) => ({ record: raw, verdict: 'ok', contributions: [] });
+    };
+    for (const n of [1, 2]) {
+      await term(source, [new QuickSink()], { processor }).end;
+      expect(made).toBe(n);
+    }
   });
 });

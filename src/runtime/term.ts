@@ -2,7 +2,19 @@
  * One term of a lineage: all sinks are open, the log is read from one row, every batch goes to every sink in order. A term
  * ends when the source ends, when asked to stop, or when a sink wants to be opened anew.
  */
-import type { Batch, Judged, Lineage, Placed, PlacedBatch, Position, Sink, Source } from '../contract.ts';
+import type {
+  At,
+  Batch,
+  Judged,
+  Lineage,
+  LogRecord,
+  Placed,
+  PlacedBatch,
+  Position,
+  RuleSets,
+  Sink,
+  Source,
+} from '../contract.ts';
 import type { Contribution } from '../domain/cell.ts';
 import { type ArchiveFormats, type Closed, type Head, SegmentCounter } from '../domain/segment.ts';
 import { asError } from '../errors.ts';
@@ -15,8 +27,9 @@ export interface TermPorts {
   readonly source: Source;
   readonly sinks: readonly Sink[];
   readonly formats: ArchiveFormats;
-  /** The pure steps of the topology. */
-  readonly process: (batch: Batch, lineage: Lineage) => readonly Metered[];
+  /** The pure steps of the topology, fresh for one term. */
+  readonly processor: () => (record: LogRecord, at: At) => Metered;
+  readonly ruleSets: Pick<RuleSets, 'demand'>;
   /** Records read and not yet settled by every sink. */
   readonly maxUnsettled: number;
   /** Every sink has taken what lies before this position. */
@@ -25,13 +38,34 @@ export interface TermPorts {
 
 export type TermEnd = 'ended' | 'stopped' | 'reopen';
 
-/** Gives each record its segment, and the batch the segments that close in it. */
-function place(batch: Batch, metered: readonly Metered[], counter: SegmentCounter): PlacedBatch {
-  const closed: Closed[] = [];
-  const keep = (segment: Closed): void => void closed.push(segment);
-  const records = metered.map((r): Placed => ({ ...r, segment: counter.place(r.record, keep), arrival: counter.arrival }));
-  if (isEnd(batch.next)) counter.end(keep);
-  return { ...batch, records, arrival: counter.arrival, closed };
+/** Gives each record its segment, its verdict by the rules in force there, and the batch the segments that close in it. */
+class Placing {
+  readonly #lineage: Lineage;
+  readonly #counter: SegmentCounter;
+  readonly #process: ReturnType<TermPorts['processor']>;
+  readonly #ruleSets: TermPorts['ruleSets'];
+
+  constructor({ formats, source, processor, ruleSets }: TermPorts, lineage: Lineage, row: Head) {
+    this.#lineage = lineage;
+    this.#counter = new SegmentCounter(row, formats, (position) => source.after(position));
+    this.#process = processor();
+    this.#ruleSets = ruleSets;
+  }
+
+  async place(batch: Batch): Promise<PlacedBatch> {
+    for (const { control } of batch.records) if (control?.type === 'rules') await this.#ruleSets.demand(control.rules);
+    const closed: Closed[] = [];
+    const keep = (segment: Closed): void => void closed.push(segment);
+    const records = batch.records.map((record) => this.#place(record, keep));
+    if (isEnd(batch.next)) this.#counter.end(keep);
+    return { ...batch, records, arrival: this.#counter.arrival, rules: this.#counter.rules, closed };
+  }
+
+  #place(record: LogRecord, keep: (segment: Closed) => void): Placed {
+    const [lineage, counter] = [this.#lineage, this.#counter];
+    const { segment, rules } = counter.place(record, keep);
+    return { ...this.#process(record, { lineage, segment, rules }), segment, rules, arrival: counter.arrival };
+  }
 }
 
 /** The tail of each sink's work. A sink gets one batch at a time; sinks do not wait for each other. */
@@ -83,7 +117,8 @@ class Deliveries {
 
 /** Reads from `row` until the term ends. Throws what the source or a sink threw, once nothing is under way any more. */
 export async function runTerm(ports: TermPorts, lineage: Lineage, row: Head, stop: AbortSignal): Promise<TermEnd> {
-  const counter = new SegmentCounter(row, ports.formats, (position) => ports.source.after(position));
+  await ports.ruleSets.demand(row.rules);
+  const placing = new Placing(ports, lineage, row);
   const deliveries = new Deliveries(ports.sinks);
   const unsettled = new Unsettled(ports.maxUnsettled);
   const over = AbortSignal.any([stop, deliveries.failed]);
@@ -97,7 +132,7 @@ export async function runTerm(ports: TermPorts, lineage: Lineage, row: Head, sto
       demandContinuation(batch, at);
       at = batch.next;
       unsettled.add(batch.records.length);
-      deliveries.push(place(batch, ports.process(batch, lineage), counter), () => {
+      deliveries.push(await placing.place(batch), () => {
         unsettled.settle(batch.records.length);
         if (!deliveries.failed.aborted) ports.taken?.(batch.next);
       });

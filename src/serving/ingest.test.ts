@@ -1,12 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import type { Outgoing, Written } from '../contract.ts';
+import { fixedRules, ruleSet } from '../../test/support/rules.ts';
 import { silentFacts } from '../../test/support/silent-facts.ts';
 import { FOR_EVER } from '../domain/kept.ts';
+import { implicitMeters } from '../domain/meter.ts';
 import { Ingest } from './ingest.ts';
 
 const NOW = Date.UTC(2026, 5, 1, 12);
 const clock = { now: () => NOW, sleep: async () => {} };
 const config = { pastBoundMs: 86_400_000, maxEventsPerRequest: 60_000, ...FOR_EVER };
+const ruleSets = fixedRules([ruleSet(implicitMeters())]);
 const body = (count: number): Uint8Array =>
   Buffer.from(
     JSON.stringify(
@@ -26,7 +29,7 @@ describe('ingest', () => {
     let open = (): void => {};
     const gate = new Promise<void>((resolve) => (open = resolve));
     const producer = { append: async (records: readonly Outgoing[]) => (await gate, written(records)) };
-    const ingest = new Ingest({ producer, clock, config, facts: silentFacts() });
+    const ingest = new Ingest({ producer, ruleSets, clock, config, facts: silentFacts() });
     const waiting = [60_000, 60_000].map((n) => ingest.take(body(n), 'native', { isHistory: false }));
     await expect(ingest.take(body(1), 'native', { isHistory: false })).rejects.toMatchObject({ code: 'OVERLOADED' });
     open();
@@ -42,12 +45,12 @@ describe('ingest', () => {
     };
     const failing = { append: async () => Promise.resolve([new Error('no')]) };
     await expect(
-      new Ingest({ producer: failing, clock, config, facts }).take(body(1), 'native', { isHistory: false }),
+      new Ingest({ producer: failing, ruleSets, clock, config, facts }).take(body(1), 'native', { isHistory: false }),
     ).rejects.toThrow();
     expect(counted).toEqual([]);
     const producer = { append: async (records: readonly Outgoing[]) => Promise.resolve(written(records)) };
     const mixed = Buffer.from(`[${Buffer.from(body(2)).toString().slice(1, -1)},{},{},1]`);
-    await new Ingest({ producer, clock, config, facts }).take(mixed, 'native', { isHistory: false });
+    await new Ingest({ producer, ruleSets, clock, config, facts }).take(mixed, 'native', { isHistory: false });
     expect(counted).toEqual([
       ['accepted', 2],
       ['MISSING_FIELD', 2],
@@ -58,7 +61,7 @@ describe('ingest', () => {
   test('a producer that answers for fewer records than it was given is a defect, not a success', async () => {
     const producer = { append: async () => Promise.resolve([]) };
     await expect(
-      new Ingest({ producer, clock, config, facts: silentFacts() }).take(body(1), 'native', { isHistory: false }),
+      new Ingest({ producer, ruleSets, clock, config, facts: silentFacts() }).take(body(1), 'native', { isHistory: false }),
     ).rejects.toThrow('fewer outcomes');
   });
 });

@@ -1,6 +1,6 @@
 /** Events in: a body becomes checked records, the log acknowledges them all or the caller is told to send again. */
 import type { Clock } from '../clock.ts';
-import type { Facts, Outgoing, Producer, Written } from '../contract.ts';
+import type { Facts, Outgoing, Producer, RuleSets, Written } from '../contract.ts';
 import { encodeEvent } from '../domain/avro.ts';
 import { fromCloudEvent } from '../domain/cloudevents.ts';
 import { checkEvent, checkTime, type NativeFields, type UsageEvent } from '../domain/event.ts';
@@ -8,7 +8,7 @@ import { FUTURE_BOUND_MS } from '../domain/epoch.ts';
 import { type Fault, fault, isFault } from '../domain/fault.ts';
 import { parseJson } from '../domain/json.ts';
 import { checkKept, type Kept } from '../domain/kept.ts';
-import { routingKeyOf } from '../domain/routing.ts';
+import { routingKeyOf, type Spread } from '../domain/routing.ts';
 import { asError, kindOf, MeterError } from '../errors.ts';
 
 /** What a body holds: by its content type. */
@@ -16,6 +16,7 @@ export type BodyKind = 'native' | 'cloudevent' | 'cloudevents';
 
 export interface IngestPorts {
   readonly producer: Pick<Producer, 'append'>;
+  readonly ruleSets: Pick<RuleSets, 'newest'>;
   readonly clock: Clock;
   readonly facts: Pick<Facts, 'accepted' | 'refused'>;
   readonly config: Kept & { readonly pastBoundMs: number; readonly maxEventsPerRequest: number };
@@ -54,7 +55,7 @@ export class Ingest {
     const { events, isSingle } = eventsOf(body, kind);
     demandCount(events.length, config.maxEventsPerRequest);
     const checked = this.#check(events, kind, options.isHistory);
-    const { outgoing, faults } = sorted(checked);
+    const { outgoing, faults } = sorted(checked, this.#ports.ruleSets.newest.spread);
     const written = outgoing.length === 0 ? [] : await this.#append(outgoing);
     const results = resultsOf(checked, written);
     facts.accepted(written.length);
@@ -144,12 +145,15 @@ function cloudEvent(given: unknown): UsageEvent | Fault {
   return isFault(fields) ? fields : checkEvent(fields);
 }
 
-function sorted(checked: readonly (UsageEvent | Fault)[]): { readonly outgoing: Outgoing[]; readonly faults: Fault[] } {
+function sorted(
+  checked: readonly (UsageEvent | Fault)[],
+  spread: Spread,
+): { readonly outgoing: Outgoing[]; readonly faults: Fault[] } {
   const outgoing: Outgoing[] = [];
   const faults: Fault[] = [];
   for (const event of checked) {
     if (isFault(event)) faults.push(event);
-    else outgoing.push({ routingKey: routingKeyOf(event), value: encodeEvent(event) });
+    else outgoing.push({ routingKey: routingKeyOf(event, spread), value: encodeEvent(event) });
   }
   return { outgoing, faults };
 }

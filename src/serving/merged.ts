@@ -64,12 +64,14 @@ export interface Reach {
   readonly position: string;
   /** Running maximum of arrival before it, ms. */
   readonly arrival: number;
+  /** Newest version of the rule set that anything in the answer was measured under. */
+  readonly rules: number;
   readonly cut: Cut;
   /** Undefined where the speed layer has no fence, or was not reached. */
   readonly fence: string | undefined;
 }
 
-const NOTHING: Cut = { segments: 0, position: '', arrival: 0 };
+const NOTHING: Cut = { segments: 0, position: '', arrival: 0, rules: 0 };
 
 /** The reach of an answer in every lineage that its buckets could hold. */
 export function reachOf(merged: Merged, buckets: readonly number[], lineages: readonly string[]): Reach[] {
@@ -79,7 +81,8 @@ export function reachOf(merged: Merged, buckets: readonly number[], lineages: re
       const cut = merged.cuts.get(lineage) ?? NOTHING;
       const fence = states.get(bucket)?.fences.get(lineage);
       const { position, arrival } = fence !== undefined && fence.position > cut.position ? fence : cut;
-      return { bucket, lineage, position, arrival, cut, fence: fence?.position };
+      const rules = Math.max(cut.rules, fence?.rules ?? 0);
+      return { bucket, lineage, position, arrival, rules, cut, fence: fence?.position };
     }),
   );
 }

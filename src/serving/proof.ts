@@ -50,20 +50,23 @@ function lineageProof(lineage: string, reach: readonly Reach[]): LineageProof {
   };
 }
 
-/** Lineages that are closed and folded hold nothing back: they do not date the answer. */
+/** Everything that arrived before is in the answer, ms. Lineages that are closed and folded hold nothing back: they do not date it. */
+export function asOfMs(reach: readonly Reach[]): number {
+  const open = reach.filter(({ cut }) => cut.segments !== CUT_END);
+  return open.length === 0 ? Math.max(0, ...reach.map((r) => r.arrival)) : Math.min(...open.map((r) => r.arrival));
+}
+
 export function proofOf(
   reach: readonly Reach[],
   reached: boolean,
   trouble: (lineage: string) => Trouble | undefined,
 ): Proof {
   const reason = reasonOf(reach, reached, trouble);
-  const open = reach.filter(({ cut }) => cut.segments !== CUT_END);
-  const asOf = open.length === 0 ? Math.max(0, ...reach.map((r) => r.arrival)) : Math.min(...open.map((r) => r.arrival));
   const ids = [...new Set(reach.map((r) => r.lineage))];
   return {
     state: reason === undefined ? 'exact' : 'provisional',
     ...(reason === undefined ? {} : { reason }),
-    as_of: new Date(asOf).toISOString(),
+    as_of: new Date(asOfMs(reach)).toISOString(),
     lineages: ids.map((id) =>
       lineageProof(
         id,

@@ -1,16 +1,18 @@
 /** Queries as users ask them: a meter, a tenant or all, a range in windows; an answer with its proof. */
 import type { Clock } from '../clock.ts';
-import type { BatchView, Lineage, SpeedStore, Written } from '../contract.ts';
+import type { BatchView, Lineage, RollupQuery, RuleSets, SpeedStore, Written } from '../contract.ts';
 import { type AnswerRow, combine, type GroupFilter } from '../domain/answer.ts';
 import { type Meter, meterId } from '../domain/meter.ts';
 import { bucketsOfTenant } from '../domain/routing.ts';
+import type { RuleSet } from '../domain/rules.ts';
 import { MeterError } from '../errors.ts';
 import { isCovered, type Merged, type Reach, reachOf, readMerged } from './merged.ts';
-import { type Proof, proofOf, type Trouble } from './proof.ts';
+import { asOfMs, type Proof, proofOf, type Trouble } from './proof.ts';
 
 export interface QueryPorts {
   readonly batch: BatchView;
   readonly speed: SpeedStore;
+  readonly ruleSets: Pick<RuleSets, 'newest' | 'get' | 'demand'>;
   readonly clock: Clock;
   readonly buckets: number;
   /** Known lineages; not a read of the log. */
@@ -58,11 +60,11 @@ export class QueryService {
     if (!this.#started) throw new MeterError('STARTING', 'the live counters are still being filled', { retryAfterMs: 250 });
   }
 
-  /** Throws STARTING, AFTER_TIMEOUT, OVERLOADED, DATABASE_UNAVAILABLE. */
+  /** Throws STARTING, AFTER_TIMEOUT, OVERLOADED, DATABASE_UNAVAILABLE, UNKNOWN_METER. */
   async answer(question: Question, signal?: AbortSignal): Promise<Answer> {
     await this.demandStarted();
     const { merged, reach } = await this.#reading(question, signal);
-    const rows = combine(merged.batch, merged.live, question);
+    const rows = combine(merged.batch, merged.live, { ...question, until: Math.floor(asOfMs(reach) / 1000) });
     return { rows, proof: proofOf(reach, merged.states !== undefined, this.#ports.trouble) };
   }
 
@@ -82,16 +84,55 @@ export class QueryService {
   }
 
   async #read({ meter, tenant, edges }: Question): Promise<{ merged: Merged; reach: Reach[] }> {
-    const buckets = tenant === undefined ? this.#allBuckets() : bucketsOfTenant(tenant, this.#ports.buckets);
-    const range = { edges, fromMinute: edges[0] ?? 0, toMinute: edges.at(-1) ?? 0 };
-    const merged = await readMerged(this.#ports, { tenant, meter: meterId(meter), ...range }, buckets);
-    const ids = this.#ports.lineages().map(({ id }) => id);
-    return { merged, reach: reachOf(merged, buckets, ids) };
+    const known = this.#ports.ruleSets.newest;
+    let buckets = this.#bucketsOf(tenant, known);
+    const range = rangeOf(meter, edges);
+    for (;;) {
+      const merged = await readMerged(this.#ports, { tenant, meter: meterId(meter), ...range }, buckets);
+      // Behind the reading: a lineage that it saw must be in its proof.
+      const ids = this.#ports.lineages().map(({ id }) => id);
+      const reach = reachOf(merged, buckets, ids);
+      const rules = await this.#rulesOf(reach);
+      if (rules.version > known.version) demandMeasured(meter, rules);
+      // A step of spread may have come into force since this process looked last: the tenant has more buckets by now.
+      const wanted = this.#bucketsOf(tenant, rules);
+      if (wanted.every((bucket) => buckets.includes(bucket))) return { merged, reach };
+      buckets = wanted;
+    }
+  }
+
+  /** The newest rule set that anything in the answer was measured under. */
+  async #rulesOf(reach: readonly Reach[]): Promise<RuleSet> {
+    const { ruleSets } = this.#ports;
+    const version = reach.reduce((newest, { rules }) => Math.max(newest, rules), 1);
+    await ruleSets.demand(version);
+    return ruleSets.get(version);
+  }
+
+  #bucketsOf(tenant: string | undefined, { spread }: RuleSet): readonly number[] {
+    return tenant === undefined ? this.#allBuckets() : bucketsOfTenant(tenant, this.#ports.buckets, spread);
   }
 
   #allBuckets(): number[] {
     return Array.from({ length: this.#ports.buckets }, (_, bucket) => bucket);
   }
+}
+
+/** Throws UNKNOWN_METER where another process has let a version go, and usage without it is in the answer already. */
+function demandMeasured(meter: Meter, { meters }: RuleSet): void {
+  const id = meterId(meter);
+  if (meters.forType(meter.eventType).some((known) => meterId(known) === id)) return;
+  throw new MeterError('UNKNOWN_METER', `version ${String(meter.version)} of ${meter.key} is not measured any more`, {
+    ...{ field: 'version', value: String(meter.version), allowed: 'a version of GET /v1/meters' },
+  });
+}
+
+/** A gauge's readings hold: those before the range reach into it, and belong to one tenant each. */
+function rangeOf({ aggregation, holdMinutes }: Meter, edges: readonly number[]): Omit<RollupQuery, 'tenant' | 'meter'> {
+  const [from, to] = [edges[0] ?? 0, edges.at(-1) ?? 0];
+  if (aggregation !== 'time_weighted_sum') return { edges, fromMinute: from, toMinute: to };
+  const before = Math.max(0, from - holdMinutes);
+  return { edges: before < from ? [before, ...edges] : edges, fromMinute: before, toMinute: to, byTenant: true };
 }
 
 /** The first write that some bucket of the answer does not reach. */

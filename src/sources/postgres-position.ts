@@ -23,6 +23,8 @@ export function decodeControl(bytes: Uint8Array, where: string): Control {
   const text = Buffer.from(bytes).toString();
   const format = /^\{"type":"format","format":(\d{1,9})\}$/.exec(text)?.[1];
   if (format !== undefined) return { type: 'format', format: Number(format) };
+  const rules = /^\{"type":"rules","rules":(\d{1,9})\}$/.exec(text)?.[1];
+  if (rules !== undefined) return { type: 'rules', rules: Number(rules) };
   if (text === '{"type":"tick"}') return { type: 'tick' };
   throw new MeterError(
     'DATA_DIR_NEWER',

@@ -7,7 +7,7 @@ const lineage: Lineage = { id: 'l', parents: [], depth: 0, origin: '', owns: () 
 const HOUR_MICROS = 3_600_000_000;
 
 test('hours that were dropped are missed by nobody, those behind them are', () => {
-  const expected = new Expectation(implicitMeters());
+  const expected = new Expectation(implicitMeters(), 0);
   for (const hour of [99, 100]) {
     const fields = { tenant: 'acme', type: 'calls', key: `k${hour}`, subject: null, properties: '{}' };
     const event = { ...fields, quantity: 10n ** 12n, timestamp: hour * HOUR_MICROS };

@@ -9,15 +9,16 @@ import { decodeSegment } from '../domain/avro.ts';
 import { keyDigest } from '../domain/canonical.ts';
 import type { UsageEvent } from '../domain/event.ts';
 import { bucketOf, routingKeyOf } from '../domain/routing.ts';
-import type { SegmentRow } from '../domain/segment.ts';
+import type { Head, SegmentRow } from '../domain/segment.ts';
 import { MeterError } from '../errors.ts';
 import type { Decoded } from '../processors/decode.ts';
-import type { Judged, Processor, LogRecord } from '../contract.ts';
+import type { Judged, Processor, LogRecord, RuleSets } from '../contract.ts';
 
 export interface RecountPorts {
   readonly archive: Archive;
   readonly catalog: Pick<Catalog, 'manifest' | 'heads'>;
   readonly source: Pick<Source, 'lineages' | 'open'>;
+  readonly ruleSets: RuleSets;
   readonly buckets: number;
   readonly decode: Processor<LogRecord, Decoded>;
   readonly validate: Processor<Decoded, Judged>;
@@ -52,12 +53,15 @@ interface Found {
 
 const PAGE = 256;
 
-async function* rowsOf({ catalog }: RecountPorts, lineage: string): AsyncGenerator<SegmentRow> {
-  for (let from = 0; ;) {
-    const rows = await catalog.manifest(lineage, from, PAGE);
-    yield* rows;
-    if (rows.length < PAGE) return;
-    from = (rows.at(-1)?.segment ?? from) + 1;
+/** Every sealed segment; answers the head behind the last of them, which moves while this reads. */
+async function* rowsOf({ catalog }: RecountPorts, lineage: string): AsyncGenerator<SegmentRow, Head | undefined> {
+  for (let next = 0; ;) {
+    const head = (await catalog.heads()).find((one) => one.lineage === lineage);
+    if (head === undefined || head.segment === next) return head;
+    for (const row of await catalog.manifest(lineage, next, PAGE)) {
+      yield row;
+      next = row.segment + 1;
+    }
   }
 }
 
@@ -83,8 +87,15 @@ async function readObject({ archive }: RecountPorts, row: SegmentRow): Promise<F
 }
 
 /** `ok` events of the log from a position up to another. */
-async function* tail(ports: RecountPorts, lineage: Lineage, from: Position, to: Position): AsyncGenerator<Found> {
+async function* tail(
+  ports: RecountPorts,
+  lineage: Lineage,
+  { start: from, rules: first }: Pick<Head, 'start' | 'rules'>,
+  to: Position,
+): AsyncGenerator<Found> {
   if (from >= to) return;
+  let rules = first;
+  await ports.ruleSets.demand(rules);
   await using reader = ports.source.open(lineage.id, from);
   const never = new AbortController().signal;
   for (let at = from; at < to && at !== END;) {
@@ -92,7 +103,9 @@ async function* tail(ports: RecountPorts, lineage: Lineage, from: Position, to: 
     if (batch === undefined) return;
     for (const record of batch.records) {
       if (record.position >= to) return;
-      const { event, verdict } = ports.validate.process(ports.decode.process(record, lineage), lineage);
+      if (record.control?.type === 'rules') await ports.ruleSets.demand((rules = Math.max(rules, record.control.rules)));
+      const place = { lineage, rules, segment: 0 };
+      const { event, verdict } = ports.validate.process(ports.decode.process(record, place), place);
       if (verdict === 'ok' && event !== undefined) yield { event, position: record.position };
     }
     at = batch.next;
@@ -102,28 +115,29 @@ async function* tail(ports: RecountPorts, lineage: Lineage, from: Position, to: 
 /** Tells every first copy that the extent includes, in log order; answers what is wrong with the archive. */
 export async function recount(ports: RecountPorts, extent: Extent, tell: (winner: Winner) => void): Promise<Finding[]> {
   const findings: Finding[] = [];
+  const { spread } = ports.ruleSets.newest;
   const known = new Set<string>();
-  const heads = new Map((await ports.catalog.heads()).map((head) => [head.lineage, head]));
   for (const lineage of await ports.source.lineages()) {
     const cut = extent.cuts.get(lineage.id)?.segments ?? 0;
     const buckets = Array.from({ length: ports.buckets }, (_, bucket) => bucket);
     const furthest = buckets.map((bucket) => extent.reaches(bucket, lineage.id)).reduce((a, b) => (a > b ? a : b));
     const count = ({ event, position }: Found, isPublished: boolean): void => {
-      const bucket = bucketOf(routingKeyOf(event), ports.buckets);
+      const bucket = bucketOf(routingKeyOf(event, spread), ports.buckets);
       const digest = keyDigest(event.tenant, event.key);
       if (position >= extent.reaches(bucket, lineage.id) || known.has(digest)) return;
       known.add(digest);
       tell({ event, lineage, position, isPublished });
     };
-    let sealedTo = heads.get(lineage.id)?.start ?? lineage.origin;
-    for await (const row of rowsOf(ports, lineage.id)) {
-      sealedTo = row.end;
-      if (row.start >= furthest) break;
-      const found = await readObject(ports, row);
-      if (Array.isArray(found)) for (const one of found) count(one, cut === CUT_END || row.segment < cut);
+    const rows = rowsOf(ports, lineage.id);
+    let row = await rows.next();
+    for (; row.done !== true && row.value.start < furthest; row = await rows.next()) {
+      const found = await readObject(ports, row.value);
+      if (Array.isArray(found)) for (const one of found) count(one, cut === CUT_END || row.value.segment < cut);
       else findings.push(found);
     }
-    for await (const one of tail(ports, lineage, sealedTo, furthest)) count(one, false);
+    const behind = row.done === true ? (row.value ?? { start: lineage.origin, rules: 1 }) : undefined;
+    if (behind === undefined) continue;
+    for await (const one of tail(ports, lineage, behind, furthest)) count(one, false);
   }
   return findings;
 }

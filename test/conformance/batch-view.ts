@@ -3,6 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ArchivedEvent, BatchView, HourUsage, PublishTransaction } from '../../src/contract.ts';
 import { CUT_END, END } from '../../src/contract.ts';
 import { type Cell, EMPTY } from '../../src/domain/cell.ts';
+import { countDistinct, distinctOf, memberOf } from '../../src/domain/distinct.ts';
+import { readingsOf } from '../../src/domain/gauge.ts';
 import { at } from '../support/scripted-source.ts';
 
 export interface BatchFixture {
@@ -20,6 +22,7 @@ const HOUR = 472_000;
 export const archived = (n: number, over: Partial<ArchivedEvent['event']> = {}): ArchivedEvent => ({
   position: at(n),
   arrival: 1000 + n,
+  rules: 1,
   content: 'aa'.repeat(16),
   event: {
     tenant: 'acme',
@@ -62,7 +65,7 @@ export async function publishCells(
   await tx.writePartials(lineage, segment, cells, hours);
   await tx.lockRollups(cells, hours);
   await tx.recomputeRollups(cells, hours);
-  await tx.raiseCut(lineage, { segments: segment + 1, position: at(segment + 1), arrival: segment });
+  await tx.raiseCut(lineage, { segments: segment + 1, position: at(segment + 1), arrival: segment, rules: 1 });
 }
 
 export function batchViewConformance(name: string, make: () => Promise<BatchFixture>): void {
@@ -128,8 +131,8 @@ export function batchViewConformance(name: string, make: () => Promise<BatchFixt
     test('BV-6: a cut never goes back', async () => {
       await batch.transaction((tx) => publishCells(tx, 4, []));
       await batch.transaction((tx) => publishCells(tx, 2, []));
-      expect((await batch.cuts()).get('l0')).toEqual({ segments: 5, position: at(5), arrival: 4 });
-      await batch.transaction((tx) => tx.raiseCut('l0', { segments: CUT_END, position: END, arrival: 9 }));
+      expect((await batch.cuts()).get('l0')).toEqual({ segments: 5, position: at(5), arrival: 4, rules: 1 });
+      await batch.transaction((tx) => tx.raiseCut('l0', { segments: CUT_END, position: END, arrival: 9, rules: 2 }));
       await batch.transaction((tx) => publishCells(tx, 7, []));
       expect((await batch.cuts()).get('l0')).toMatchObject({ segments: CUT_END, position: END });
     });
@@ -205,6 +208,37 @@ export function batchViewConformance(name: string, make: () => Promise<BatchFixt
         { tenant: 'acme', day: '2023-11-06', total: 10_000n, count: 1 },
         { tenant: 'b', day: '2023-11-05', total: 3n, count: 2 },
       ]);
+    });
+
+    test('BV-12: unique counts and readings merge from their partials, and over the windows of a snapshot', async () => {
+      const unique = (value: string, minute: number) =>
+        cell(0n, { meter: 'users@1', minute: HOUR * 60 + minute, distinct: distinctOf(memberOf(value)) });
+      const reading = (second: number, tenant: string) =>
+        cell(0n, { tenant, meter: 'disk@1', readings: readingsOf({ second, order: String(second), value: SCALE }) });
+      const segments = [
+        [unique('ann', 0), unique('ann', 1), reading(HOUR * 3600, 'acme')],
+        [unique('bob', 0), unique('ann', 1), reading(HOUR * 3600 + 7, 'acme'), reading(HOUR * 3600, 'other')],
+      ];
+      for (const n of [0, 1, 0]) await batch.transaction((tx) => publishCells(tx, n, segments[n] ?? []));
+      const [users] = (await batch.snapshot({ ...all, meter: 'users@1' })).cells;
+      expect([users?.count, users?.distinct && countDistinct(users.distinct)]).toEqual([4, 2n]);
+      const { cells: disks } = await batch.snapshot({ ...all, meter: 'disk@1', byTenant: true });
+      const seconds = disks.map(({ tenant, readings }) => [
+        tenant,
+        [...(readings?.keys() ?? [])].map((s) => s - HOUR * 3600),
+      ]);
+      expect(seconds.sort()).toEqual([
+        ['acme', [0, 7]],
+        ['other', [0]],
+      ]);
+    });
+
+    test('BV-13: how far a version is filled never goes back, and a version that answers goes on', async () => {
+      expect((await batch.filled()).size).toBe(0);
+      for (const segments of [3, 2]) await batch.transaction((tx) => tx.raiseFilled('calls@2', 'l0', segments));
+      expect((await batch.filled()).get('calls@2')).toEqual(new Map([['l0', 3]]));
+      for (let n = 0; n < 2; n += 1) await batch.serve('calls@2');
+      expect([...(await batch.serving())]).toEqual(['calls@2']);
     });
   });
 }

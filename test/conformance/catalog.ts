@@ -16,6 +16,7 @@ const row = (head: Head, over: Partial<SegmentRow> = {}): SegmentRow => ({
   start: head.start,
   end: at(Number(head.start) + 10),
   format: head.format,
+  rules: head.rules,
   arrival: head.arrival,
   endArrival: head.arrival + 100,
   object: { key: `segments/${head.lineage}/${head.start}.avro`, sha256: 'ab', bytes: 7 },
@@ -23,6 +24,7 @@ const row = (head: Head, over: Partial<SegmentRow> = {}): SegmentRow => ({
   ok: 9,
   firstOk: head.arrival + 1,
   lastOk: head.arrival + 90,
+  newest: 1_790_000_000_000_000,
   ...over,
 });
 const behind = (r: SegmentRow): Head => ({
@@ -30,6 +32,7 @@ const behind = (r: SegmentRow): Head => ({
   segment: r.segment + 1,
   start: r.end,
   format: r.format,
+  rules: r.rules,
   arrival: r.endArrival,
   ended: false,
 });
@@ -48,8 +51,13 @@ export function catalogConformance(name: string, make: () => Promise<CatalogFixt
     });
     afterEach(() => fixture.close());
 
+    const headOf = async (of = lineage()): Promise<Head> => {
+      const head = await catalog.head(of);
+      if (head === undefined) throw new Error(`${of.id} has no head yet`);
+      return head;
+    };
     const seal = async (over: Partial<SegmentRow> = {}): Promise<SegmentRow> => {
-      const sealed = row(await catalog.head(lineage()), over);
+      const sealed = row(await headOf(), over);
       expect(await catalog.seal(sealed, behind(sealed), [], [])).toBe('sealed');
       return sealed;
     };
@@ -57,12 +65,12 @@ export function catalogConformance(name: string, make: () => Promise<CatalogFixt
     test('CAT-1: a head is made at the origin of its lineage, once, also by many at a time', async () => {
       const heads = await Promise.all(Array.from({ length: 5 }, () => catalog.head(lineage())));
       for (const head of heads)
-        expect(head).toEqual({ lineage: 'l0', segment: 0, start: at(0), format: 1, arrival: 0, ended: false });
+        expect(head).toEqual({ lineage: 'l0', segment: 0, start: at(0), format: 1, rules: 1, arrival: 0, ended: false });
       expect(await catalog.heads()).toHaveLength(1);
     });
 
     test('CAT-2: sealing moves the head and writes row, rejects and misrouted records together', async () => {
-      const sealed = row(await catalog.head(lineage()));
+      const sealed = row(await headOf());
       const misrouted = [{ routingKey: 'b', value: new Uint8Array([9]) }];
       expect(await catalog.seal(sealed, behind(sealed), [reject], misrouted)).toBe('sealed');
       expect(await catalog.head(lineage())).toEqual(behind(sealed));
@@ -73,7 +81,7 @@ export function catalogConformance(name: string, make: () => Promise<CatalogFixt
     });
 
     test('CAT-3: of several sealers one wins; the others write nothing', async () => {
-      const sealed = row(await catalog.head(lineage()));
+      const sealed = row(await headOf());
       const misrouted = [{ routingKey: 'b', value: new Uint8Array([9]) }];
       const outcomes = await Promise.all(
         Array.from({ length: 6 }, () => catalog.seal(sealed, behind(sealed), [reject], misrouted)),
@@ -102,16 +110,16 @@ export function catalogConformance(name: string, make: () => Promise<CatalogFixt
     });
 
     test('CAT-6: an ended lineage stays ended, and seals nothing more', async () => {
-      const head = await catalog.head(lineage());
+      const head = await headOf();
       await catalog.end({ ...head, start: at(99) });
-      expect((await catalog.head(lineage())).ended).toBe(false);
+      expect((await headOf()).ended).toBe(false);
       await catalog.end(head);
-      expect((await catalog.head(lineage())).ended).toBe(true);
+      expect((await headOf()).ended).toBe(true);
       expect(await catalog.seal(row(head), behind(row(head)), [], [])).toBe('lost');
     });
 
     test('CAT-7: the outbox keeps its order until it is settled', async () => {
-      const sealed = row(await catalog.head(lineage()));
+      const sealed = row(await headOf());
       const records = [1, 2, 3].map((n) => ({ routingKey: `t${String(n)}`, value: new Uint8Array([n]) }));
       await catalog.seal(sealed, behind(sealed), [], records);
       const taken = await catalog.outbox(2);
@@ -119,6 +127,18 @@ export function catalogConformance(name: string, make: () => Promise<CatalogFixt
       await catalog.settle(taken.map((r) => r.id));
       await catalog.settle([]);
       expect((await catalog.outbox(10)).map((r) => r.routingKey)).toEqual(['t3']);
+    });
+
+    test('CAT-8: a child has no head until its parents have ended, and begins with what was in force there', async () => {
+      const child = lineage('child', ['l0', 'l1']);
+      const [one, two] = [await headOf(), await headOf(lineage('l1'))];
+      expect(await catalog.head(child)).toBeUndefined();
+      await catalog.end(one);
+      expect(await catalog.head(child)).toBeUndefined();
+      const sealed = row(two);
+      await catalog.seal(sealed, { ...behind(sealed), format: 2, rules: 3 }, [], []);
+      await catalog.end(await headOf(lineage('l1')));
+      expect(await catalog.head(child)).toMatchObject({ segment: 0, start: child.origin, format: 2, rules: 3, arrival: 0 });
     });
   });
 }

@@ -61,7 +61,7 @@ export function speedStoreConformance(name: string, make: () => Promise<SpeedFix
     /** A bucket with a fence at the start of the log. */
     const opened = async (bucket = 0, lineage = L): Promise<BucketView> => {
       await advance({ floor: 0 }, bucket, lineage);
-      const reply = await advance({ fence: { position: at(0), arrival: 0 } }, bucket, lineage);
+      const reply = await advance({ fence: { position: at(0), arrival: 0, rules: 1 } }, bucket, lineage);
       if (!reply.ok) throw new Error(reply.refused);
       return reply.view;
     };
@@ -72,6 +72,7 @@ export function speedStoreConformance(name: string, make: () => Promise<SpeedFix
       prev: at(0),
       to: at(to),
       arrival: 5,
+      rules: 3,
       oldest: 2,
       records,
       ...over,
@@ -81,14 +82,14 @@ export function speedStoreConformance(name: string, make: () => Promise<SpeedFix
     const state = async () =>
       JSON.stringify([await store.look(0, L), (await store.read([0], {})).map(plain), await store.epochs(0)]);
 
-    test('SPD-1: apply adds records to cells and raises the fence, with its arrival', async () => {
+    test('SPD-1: apply adds records to cells and raises the fence, with its arrival and rules', async () => {
       await opened();
       expect(await store.apply(request(2, [speedRecord(0, 5n), speedRecord(1, 7n)]))).toMatchObject({
         ok: true,
         view: { fence: at(2) },
       });
       const [bucket] = await store.read([0], {});
-      expect(bucket?.fences.get(L)).toEqual({ position: at(2), arrival: 5 });
+      expect(bucket?.fences.get(L)).toEqual({ position: at(2), arrival: 5, rules: 3 });
       expect(bucket?.cells).toMatchObject([{ lineage: L, segment: 0, tenant: 'acme', minute: 7, count: 2, sum: 12n }]);
     });
 
@@ -162,7 +163,7 @@ export function speedStoreConformance(name: string, make: () => Promise<SpeedFix
     test('SPD-6: advance sets floor, keys and fence; keys it loaded are known', async () => {
       await advance({ floor: 4 });
       await advance({ keys: [{ digest: digestOf(1), epoch: 2 }] });
-      await advance({ fence: { position: at(1), arrival: 3 } });
+      await advance({ fence: { position: at(1), arrival: 3, rules: 1 } });
       expect(await store.look(0, L)).toMatchObject({ incarnation: 'i1', oldest: 2, fence: at(1), floor: 4 });
       await store.apply(request(3, [speedRecord(1, 1n), speedRecord(2, 10n)], { prev: at(1) }));
       expect(await total()).toBe(10n);
@@ -180,11 +181,11 @@ export function speedStoreConformance(name: string, make: () => Promise<SpeedFix
     });
 
     test('SPD-8: every chunk is refused until every parent is at END in this bucket', async () => {
-      const [fence, parents] = [{ position: at(0), arrival: 0 }, ['parent']];
+      const [fence, parents] = [{ position: at(0), arrival: 0, rules: 1 }, ['parent']];
       for (const chunk of [{ floor: 1 }, { keys: [{ digest: digestOf(1), epoch: 2 }] }, { fence }])
         expect(await advance({ ...chunk, parents })).toEqual({ ok: false, refused: 'parent' });
       expect(await store.epochs(0)).toEqual([]);
-      await advance({ fence: { position: END, arrival: 0 } }, 0, 'parent');
+      await advance({ fence: { position: END, arrival: 0, rules: 1 } }, 0, 'parent');
       expect(await advance({ fence, parents })).toMatchObject({ ok: true });
     });
 
@@ -192,7 +193,7 @@ export function speedStoreConformance(name: string, make: () => Promise<SpeedFix
       await opened();
       await store.apply(request(5, []));
       await advance({ floor: 3 });
-      await advance({ floor: 1, fence: { position: at(2), arrival: 0 } });
+      await advance({ floor: 1, fence: { position: at(2), arrival: 0, rules: 1 } });
       expect(await store.look(0, L)).toMatchObject({ fence: at(5), floor: 3 });
     });
 
@@ -271,6 +272,29 @@ export function speedStoreConformance(name: string, make: () => Promise<SpeedFix
       expect(by.get('latest@1')).toMatchObject({ latest: { order: 'c', value: -5n } });
     });
 
+    test('SPD-18: unique counts keep their members, and gauges the last reading of each second', async () => {
+      await opened();
+      const unique = (member: string): Contribution =>
+        contribution(0n, { meter: 'users@1', aggregation: 'unique_count', member });
+      const reading = (second: number, value: bigint, order: string): Contribution =>
+        contribution(value, { meter: 'disk@1', aggregation: 'time_weighted_sum', second, order });
+      const records = [
+        speedRecord(0, 0n, { contributions: [unique('member-1'), reading(420, 5n, 'a')] }),
+        speedRecord(1, 0n, { contributions: [unique('member-2'), reading(420, 7n, 'b')] }),
+        speedRecord(2, 0n, { contributions: [unique('member-1'), reading(425, 9n, 'a')] }),
+      ];
+      await store.apply(request(1, records.slice(0, 1)));
+      await store.apply(request(3, records, { prev: at(1) }));
+      const found = await cells();
+      const of = (meter: string): SpeedCell | undefined => found.find((one) => one.meter === meter);
+      expect([of('users@1')?.count, of('users@1')?.distinct?.members?.size]).toEqual([3, 2]);
+      const readings = [...(of('disk@1')?.readings?.values() ?? [])].map(({ second, value }) => [second, value]);
+      expect(readings).toEqual([
+        [420, 7n],
+        [425, 9n],
+      ]);
+    });
+
     test('SPD-15: read selects by tenant, meter and minutes, and gives fences and floors of every bucket asked', async () => {
       await opened();
       const cell = (over: Partial<Contribution>, n: number) =>
@@ -316,7 +340,7 @@ export function speedStoreConformance(name: string, make: () => Promise<SpeedFix
       await expect(async () => advance({ floor: -1 })).rejects.toThrow();
       await expect(async () => advance({ keys: [{ digest: 'x', epoch: 1 }] })).rejects.toThrow();
       await expect(async () => advance({ parents: [''] })).rejects.toThrow();
-      await expect(async () => advance({ fence: { position: '', arrival: 0 } })).rejects.toThrow();
+      await expect(async () => advance({ fence: { position: '', arrival: 0, rules: 1 } })).rejects.toThrow();
       await expect(async () => store.collect(0, L, -1)).rejects.toThrow();
       await expect(async () => store.dropEpoch(0, 0.5, new Map())).rejects.toThrow();
       expect(await state()).toBe(before);

@@ -204,6 +204,8 @@ describe('a bad query names the field and what is allowed', () => {
       groupBy: ['model'],
       filter: new Map(),
       unit: 'tokens',
+      holdMinutes: 0,
+      version: 1,
     },
   ]);
   const RANGE = 'from=2026-06-01T00:00Z&to=2026-06-02T00:00Z';

@@ -18,6 +18,8 @@ const tokens: Meter = {
   groupBy: ['model', 'region'],
   filter: new Map([['kind', new Set(['chat'])]]),
   unit: 'tokens',
+  holdMinutes: 0,
+  version: 1,
 };
 const event = {
   tenant: 'acme',
@@ -94,6 +96,8 @@ describe('GET /v1/meters', () => {
     const app = httpServer(ports);
     const one = {
       key: 'tokens',
+      version: 1,
+      state: 'serving',
       event_type: 'tokens',
       aggregation: 'sum',
       value: 'usage.tokens',
@@ -101,7 +105,7 @@ describe('GET /v1/meters', () => {
       filter: { kind: ['chat'] },
       unit: 'tokens',
     };
-    expect((await app.inject('/v1/meters')).json()).toEqual({ implicit: false, meters: [one] });
+    expect((await app.inject('/v1/meters')).json()).toEqual({ implicit: false, rules: 1, meters: [one] });
     expect((await app.inject('/v1/meters/tokens')).json()).toEqual(one);
   });
 
@@ -128,6 +132,7 @@ describe('GET /v1/meters', () => {
     const url = `/v1/meters/tokens/query?tenant=acme&${range}&group_by=model&filter[region]=eu&filter%5Bregion%5D=us`;
     expect((await httpServer(p).inject(url)).json()).toEqual({
       meter: 'tokens',
+      version: 1,
       unit: 'tokens',
       tenant: 'acme',
       from: '2026-06-01T00:00:00Z',

@@ -47,7 +47,9 @@ describeEachDatabase('retention of tables', (database) => {
   const insert = (events: ReturnType<typeof archived>[], id = 'l0') =>
     batch.transaction((tx) => tx.insertEvents(id, events));
   const cutAt = (arrival: number, id = 'l0', segments = 1) =>
-    batch.transaction((tx) => tx.raiseCut(id, { segments, position: segments === CUT_END ? END : at(segments), arrival }));
+    batch.transaction((tx) =>
+      tx.raiseCut(id, { segments, position: segments === CUT_END ? END : at(segments), arrival, rules: 1 }),
+    );
   const keys = async (): Promise<string[]> => {
     const { rows } = await pool.query<{ k: string }>('SELECT idempotency_key AS k FROM metering_events ORDER BY 1');
     return rows.map(({ k }) => k);
@@ -117,7 +119,7 @@ describeEachDatabase('retention of tables', (database) => {
     await batch.prepare(hours);
     await batch.transaction((tx) => publishCells(tx, segment, [], hours));
   };
-  const cut = (arrival: number): Cut => ({ segments: 99, position: at(99), arrival });
+  const cut = (arrival: number): Cut => ({ segments: 99, position: at(99), arrival, rules: 1 });
 
   test('months of hourly usage are dropped behind what is kept; days stay, and the next publish finds its month', async () => {
     await pool.query(`INSERT INTO installation (incarnation, buckets, partitions, epoch_ms, meters, tenants)

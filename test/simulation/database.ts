@@ -41,12 +41,16 @@ const emptyTables = () => ({
   hours: new Map<string, HourUsage>(),
   cuts: new Map<string, Cut>(),
   rejects: new Map<string, Reject>(),
+  /** `meter|lineage` -> segments */
+  filled: new Map<string, number>(),
+  serving: new Map<string, true>(),
 });
 type Tables = ReturnType<typeof emptyTables>;
 
 export interface Committed {
   readonly rollups: ReadonlyMap<string, Cell>;
   readonly cuts: ReadonlyMap<string, Cut>;
+  readonly serving: ReadonlySet<string>;
 }
 
 export const keyOf = (k: { readonly tenant: string; readonly key: string }): string => `${k.tenant}\0${k.key}`;
@@ -76,7 +80,7 @@ export function snapshotOf({ rollups, cuts }: Committed, query: RollupQuery): Ba
 export class Database {
   readonly committed: Tables = emptyTables();
   /** What every commit left, for cut-independence. */
-  readonly snapshots: Committed[] = [{ rollups: new Map(), cuts: new Map() }];
+  readonly snapshots: Committed[] = [{ rollups: new Map(), cuts: new Map(), serving: new Set() }];
   readonly #world: World;
   readonly #locks = new Map<string, Transaction>();
 
@@ -153,6 +157,13 @@ export class Database {
       writeRejects: (rejects) =>
         statement('write rejects', () => {
           for (const reject of rejects) writes.rejects.set(`${reject.lineage} ${reject.position}`, reject);
+        }),
+      raiseFilled: (meter, lineage, segments) =>
+        statement('raise filled', async () => {
+          const id = `${meter}|${lineage}`;
+          await this.#lock(process, tx, `filled ${id}`);
+          if ((this.committed.filled.get(id) ?? 0) < segments) writes.filled.set(id, segments);
+          this.#world.tally.add('event: segment filled into a meter version');
         }),
       raiseCut: (lineage, cut) =>
         statement('raise cut', async () => {
@@ -259,10 +270,20 @@ export class Database {
       for (const [id, row] of tx.writes[name]) if (!name.endsWith('artials') || !into.has(id)) into.set(id, row);
     }
     this.#release(tx);
-    this.snapshots.push({ rollups: new Map(committed.rollups), cuts: new Map(committed.cuts) });
+    this.#snap();
     const hours = new Map([...committed.hours].flatMap(([id, { total, count }]) => (count > 0 ? [[id, total]] : [])));
-    this.#world.oracle.committed(committed.cuts, committed.rollups.values(), hours);
+    this.#world.oracle.committed(committed.cuts, committed.rollups.values(), hours, committed.filled);
     this.#world.tally.add('check: rollups at a commit (4)');
+  }
+
+  serve(meter: string): void {
+    this.committed.serving.set(meter, true);
+    this.#snap();
+  }
+
+  #snap(): void {
+    const { rollups, cuts, serving } = this.committed;
+    this.snapshots.push({ rollups: new Map(rollups), cuts: new Map(cuts), serving: new Set(serving.keys()) });
   }
 
   #rollback(tx: Transaction): void {

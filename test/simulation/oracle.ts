@@ -11,10 +11,12 @@ import {
   FORMATS,
   FUTURE_MS,
   type Kind,
+  kindOf,
   type Limits,
-  METERS,
+  PLACES,
   printed,
-  TENANTS,
+  SPREAD_TENANT,
+  type TenantPlace,
 } from './sizes.ts';
 
 /** A usage event as it was sent. */
@@ -27,14 +29,18 @@ export interface Fact {
   readonly quantity: bigint;
   /** What the speed layer remembers of its key. */
   readonly digest: string;
+  /** Which of its tenant's routing keys it has where the tenant is spread. */
+  readonly k: number;
 }
 
 export interface Raw {
   readonly position: string;
   /** The broker's time, ms. */
   readonly arrival: number;
-  readonly what: 'event' | 'tick' | 'format' | 'garbage';
+  readonly what: 'event' | 'tick' | 'format' | 'rules' | 'garbage';
   readonly format?: number;
+  /** Of a rules record. */
+  readonly announces?: number;
   readonly fact?: Fact;
   /** Key and value. */
   readonly bytes: number;
@@ -43,6 +49,8 @@ export interface Entry extends Raw {
   readonly run: number;
   readonly verdict: string;
   readonly segment: number;
+  /** Version of the rule set in force. */
+  readonly rules: number;
 }
 
 /** A segment: what its manifest row must say. */
@@ -50,6 +58,7 @@ export interface Stretch {
   readonly segment: number;
   readonly start: string;
   readonly format: number;
+  readonly rules: number;
   readonly arrival: number;
   end?: string;
   endArrival?: number;
@@ -71,15 +80,27 @@ export class Chronicle {
   closed = false;
   #run = 0;
   #inForce = FIRST_FORMAT;
-  #closing: number | undefined;
+  #closing: { format: number; rules: number } | undefined;
+  #rules: number;
+  readonly #placeOf: (fact: Fact) => TenantPlace | undefined;
   #bytes = 0;
   #first = 0;
   #last: string | undefined;
 
-  constructor(id: string, depth: number, lo: number, hi: number, keyRetentionMs: number) {
+  constructor(
+    id: string,
+    [depth, lo, hi, rules]: readonly [depth: number, lo: number, hi: number, rules: number],
+    placeOf: (fact: Fact) => TenantPlace | undefined,
+    keyRetentionMs: number,
+  ) {
     this.#keyRetentionMs = keyRetentionMs;
-    [this.id, this.depth, this.lo, this.hi] = [id, depth, lo, hi];
+    [this.id, this.depth, this.lo, this.hi, this.#rules, this.#placeOf] = [id, depth, lo, hi, rules, placeOf];
     this.#begin(printed(0), 0);
+  }
+
+  /** In force behind its last record. */
+  get rules(): number {
+    return this.#rules;
   }
 
   get open(): Stretch {
@@ -97,11 +118,12 @@ export class Chronicle {
     const before = this.#run;
     this.#run = Math.max(before, raw.arrival);
     if (this.#isOver()) this.#end(before);
-    const entry: Entry = { ...raw, run: this.#run, verdict: this.#judge(raw), segment: this.open.segment };
+    const place = { segment: this.open.segment, rules: this.#rules };
+    const entry: Entry = { ...raw, run: this.#run, verdict: this.#judge(raw), ...place };
     this.entries.push(entry);
     this.#last = raw.position;
     this.#count(entry);
-    if (this.open.records > 0 && this.#isFull()) this.#end(this.#run);
+    if (this.#closing !== undefined || (this.open.records > 0 && this.#isFull())) this.#end(this.#run);
     return entry;
   }
 
@@ -123,7 +145,8 @@ export class Chronicle {
 
   #begin(start: string, arrival: number): void {
     const segment = this.stretches.length;
-    this.stretches.push({ segment, start, format: this.#inForce, arrival, records: 0, ok: 0, firstOk: null, lastOk: null });
+    const inForce = { format: this.#inForce, rules: this.#rules };
+    this.stretches.push({ segment, start, ...inForce, arrival, records: 0, ok: 0, firstOk: null, lastOk: null });
     [this.#bytes, this.#last, this.#closing] = [0, undefined, undefined];
   }
 
@@ -131,7 +154,7 @@ export class Chronicle {
     const { open } = this;
     open.end = this.#last === undefined ? open.start : behind(this.#last);
     open.endArrival = arrival;
-    this.#inForce = this.#closing ?? this.#inForce;
+    if (this.#closing !== undefined) [this.#inForce, this.#rules] = [this.#closing.format, this.#closing.rules];
     this.#begin(open.end, arrival);
   }
 
@@ -147,15 +170,21 @@ export class Chronicle {
   }
 
   #isFull(): boolean {
-    return this.#closing !== undefined || this.open.records >= this.#limits.records || this.#bytes >= this.#limits.bytes;
+    return this.open.records >= this.#limits.records || this.#bytes >= this.#limits.bytes;
   }
 
   #count(entry: Entry): void {
     const { open } = this;
     if (entry.what === 'tick') return;
     if (entry.what === 'format') {
-      if (open.records > 0) this.#closing = entry.format;
-      else this.#inForce = entry.format ?? this.#inForce;
+      const format = entry.format ?? this.#inForce;
+      if (open.records > 0) this.#closing = { format, rules: this.#rules };
+      else this.#inForce = format;
+      return;
+    }
+    if (entry.what === 'rules') {
+      const rules = entry.announces ?? 0;
+      if (rules > this.#rules) this.#closing = { format: this.#inForce, rules };
       return;
     }
     if (open.records === 0) this.#first = entry.run;
@@ -168,9 +197,9 @@ export class Chronicle {
   }
 
   #judge({ what, fact, arrival }: Raw): string {
-    if (what === 'tick' || what === 'format') return 'control';
+    if (what === 'tick' || what === 'format' || what === 'rules') return 'control';
     if (fact === undefined) return 'UNDECODABLE';
-    const point = TENANTS.get(fact.tenant)?.point ?? -1;
+    const point = this.#placeOf(fact)?.point ?? -1;
     if (point < this.lo || point >= this.hi) return 'MISROUTED';
     if (fact.timestamp > (arrival + FUTURE_MS) * 1000) return 'TOO_FAR_IN_FUTURE';
     const kept = this.#keyRetentionMs;
@@ -226,12 +255,13 @@ export interface SeenCell {
 }
 /** What the oracle needs of a bucket. */
 export interface SeenBucket {
-  readonly fences: ReadonlyMap<string, { readonly position: string }>;
+  readonly fences: ReadonlyMap<string, { readonly position: string; readonly rules: number }>;
   readonly floors: ReadonlyMap<string, number>;
   readonly digests: ReadonlyMap<number, ReadonlySet<string>>;
   readonly cells: ReadonlyMap<string, ReadonlyMap<number, ReadonlyMap<string, ReadonlyMap<string, SeenCell>>>>;
 }
 export interface SeenCut {
+  readonly rules: number;
   readonly segments: number;
   readonly position: string;
 }
@@ -240,6 +270,7 @@ export interface SeenRow {
   readonly start: string;
   readonly end: string;
   readonly format: number;
+  readonly rules: number;
   readonly arrival: number;
   readonly endArrival: number;
   readonly records: number;
@@ -253,6 +284,7 @@ export interface SeenReach {
   readonly position: string;
 }
 export interface Asked {
+  /** `key@version` */
   readonly meter: string;
   readonly tenant?: string;
   readonly edges: readonly number[];
@@ -269,11 +301,25 @@ export class Oracle {
   readonly winners = new Map<string, Winner>();
   /** Every event that the log ever took, by its key. */
   readonly sent = new Map<string, Fact>();
+  /** Which meters each version of the rule set measures: `key@version`. */
+  readonly measured = new Map<number, ReadonlySet<string>>();
+  /** From this event time on a tenant is spread, microseconds. */
+  spreadFrom: number | undefined;
   readonly #objects = new Map<string, string>();
   readonly #fail: (message: string) => void;
 
   constructor(fail: (message: string) => void) {
     this.#fail = fail;
+  }
+
+  /** Where an event belongs, by rule P1. */
+  placeOf = (fact: Fact): TenantPlace | undefined => {
+    const isSpread = fact.tenant === SPREAD_TENANT && this.spreadFrom !== undefined && fact.timestamp >= this.spreadFrom;
+    return PLACES.get(isSpread ? `${fact.tenant}#${fact.k}` : fact.tenant);
+  };
+
+  #measures(rules: number, meter: string): boolean {
+    return this.measured.get(rules)?.has(meter) === true;
   }
 
   append(lineage: Chronicle, raw: Raw): Entry {
@@ -297,11 +343,12 @@ export class Oracle {
   /** P2: a manifest row is a function of the log. */
   sealed(lineage: string, row: SeenRow): void {
     const stretch = this.lineages.get(lineage)?.stretches[row.segment];
-    const { segment, start, end, format, arrival, endArrival, records, ok, firstOk, lastOk } = row;
-    const seen = JSON.stringify({ segment, start, format, arrival, end, endArrival, records, ok, firstOk, lastOk });
+    const { segment, start, end, format, rules, arrival, endArrival, records, ok, firstOk, lastOk } = row;
+    const seen = JSON.stringify({ segment, start, format, rules, arrival, end, endArrival, records, ok, firstOk, lastOk });
     const wanted = JSON.stringify(
       stretch && {
-        ...{ segment: stretch.segment, start: stretch.start, format: stretch.format, arrival: stretch.arrival },
+        ...{ segment: stretch.segment, start: stretch.start, format: stretch.format },
+        ...{ rules: stretch.rules, arrival: stretch.arrival },
         ...{ end: stretch.end, endArrival: stretch.endArrival, records: stretch.records, ok: stretch.ok },
         ...{ firstOk: stretch.firstOk, lastOk: stretch.lastOk },
       },
@@ -310,18 +357,26 @@ export class Oracle {
   }
 
   /** Invariant 4: rollups and hours = winners below the cut. */
-  committed(cuts: ReadonlyMap<string, SeenCut>, rollups: Iterable<SeenCell>, hours: ReadonlyMap<string, bigint>): void {
+  committed(
+    cuts: ReadonlyMap<string, SeenCut>,
+    rollups: Iterable<SeenCell>,
+    hours: ReadonlyMap<string, bigint>,
+    filled: ReadonlyMap<string, number>,
+  ): void {
     const sums = new Map<string, Sums>();
     const byHour = new Map<string, bigint>();
     for (const [id, cut] of cuts) this.#checkCut(id, cut);
     for (const winner of this.winners.values()) {
       const { lineage, entry, fact } = winner;
       if (entry.segment >= (cuts.get(lineage.id)?.segments ?? 0)) continue;
-      addTo(sums, `${fact.tenant}|${minuteOf(fact)}`, winner);
+      for (const meter of this.#everyMeter) {
+        const isFilled = entry.segment < (filled.get(`${meter}|${lineage.id}`) ?? 0);
+        if (isFilled || this.#measures(entry.rules, meter)) addTo(sums, `${meter}|${fact.tenant}|${minuteOf(fact)}`, winner);
+      }
       const hour = `${fact.tenant}|${EVENT_TYPE}|${Math.floor(minuteOf(fact) / 60)}`;
       byHour.set(hour, (byHour.get(hour) ?? 0n) + fact.quantity);
     }
-    this.#compareCells('invariant 4: rollup', sums, rollups, ({ tenant, minute }) => `${tenant}|${minute}`);
+    this.#compareCells('invariant 4: rollup', sums, rollups, ({ meter, tenant, minute }) => `${meter}|${tenant}|${minute}`);
     for (const [id, total] of hours) {
       if ((byHour.get(id) ?? 0n) !== total)
         this.#fail(`invariant 4: hour ${id} is ${total}, winners give ${byHour.get(id)}`);
@@ -329,13 +384,22 @@ export class Oracle {
     if ([...byHour.keys()].some((id) => !hours.has(id))) this.#fail('invariant 4: an hour is missing');
   }
 
-  #checkCut(id: string, { segments, position }: SeenCut): void {
+  get #everyMeter(): ReadonlySet<string> {
+    return new Set([...this.measured.values()].flatMap((meters) => [...meters]));
+  }
+
+  #checkCut(id: string, { segments, position, rules }: SeenCut): void {
     const lineage = this.lineages.get(id);
     if (lineage === undefined) {
       this.#fail(`cut: ${id} is no lineage`);
       return;
     }
     const wanted = segments > lineage.stretches.length ? END : lineage.endOf(segments);
+    const newest = Math.max(
+      0,
+      ...lineage.entries.filter((e) => e.verdict === 'ok' && e.segment < segments).map((e) => e.rules),
+    );
+    if (rules < newest) this.#fail(`cut: ${id} at ${segments} says rules ${rules}, folded are ${newest}`);
     if (position !== wanted) this.#fail(`cut: ${id} at ${segments} says ${position}, the log ${wanted}`);
   }
 
@@ -349,7 +413,7 @@ export class Oracle {
     for (const cell of cells) {
       if (cell.count === 0) continue;
       const id = idOf(cell);
-      const kind = METERS.get(cell.meter.replace(/@1$/, ''));
+      const kind = kindOf(cell.meter);
       const wanted = sums.get(id);
       seen += 1;
       if (kind === undefined || wanted === undefined) {
@@ -362,7 +426,7 @@ export class Oracle {
           `${what} ${cell.meter} ${id} is ${cell.count} events, ${value}; winners give ${wanted.count}, ${valueOf(kind, wanted)}`,
         );
     }
-    if (seen !== sums.size * METERS.size) this.#fail(`${what}: ${seen} cells, winners give ${sums.size * METERS.size}`);
+    if (seen !== sums.size) this.#fail(`${what}: ${seen} cells, winners give ${sums.size}`);
   }
 
   /** Invariants 2 and 3, on one bucket. */
@@ -371,12 +435,17 @@ export class Oracle {
     const known = new Set([...s.digests.values()].flatMap((digests) => [...digests]));
     for (const winner of this.winners.values()) {
       const { lineage, entry, fact } = winner;
-      if (TENANTS.get(fact.tenant)?.bucket !== b) continue;
+      if (this.placeOf(fact)?.bucket !== b) continue;
       const isApplied = entry.position < (s.fences.get(lineage.id)?.position ?? '');
       if (!isApplied && !known.has(fact.digest)) continue;
       if (entry.segment < (s.floors.get(lineage.id) ?? 0)) continue;
       if (!isApplied) this.#fail(`invariant 3: bucket ${b} knows key ${fact.key}, neither applied nor below the floor`);
-      else addTo(sums, `${lineage.id}#${entry.segment}|${fact.tenant}|${minuteOf(fact)}`, winner);
+      else {
+        if ((s.fences.get(lineage.id)?.rules ?? 0) < entry.rules)
+          this.#fail(`fence: ${lineage.id} in bucket ${b} says older rules than ${entry.rules}`);
+        for (const meter of this.measured.get(entry.rules) ?? [])
+          addTo(sums, `${lineage.id}#${entry.segment}|${meter}|${fact.tenant}|${minuteOf(fact)}`, winner);
+      }
     }
     const prefix = new Map<SeenCell, string>();
     for (const [lineage, segments] of s.cells) {
@@ -385,7 +454,7 @@ export class Oracle {
         for (const fields of tenants.values()) for (const cell of fields.values()) prefix.set(cell, `${lineage}#${segment}`);
       }
     }
-    const idOf = (cell: SeenCell): string => `${prefix.get(cell)}|${cell.tenant}|${cell.minute}`;
+    const idOf = (cell: SeenCell): string => `${prefix.get(cell)}|${cell.meter}|${cell.tenant}|${cell.minute}`;
     this.#compareCells(`invariant 2: bucket ${b}, cell`, sums, prefix.keys(), idOf);
   }
 
@@ -396,14 +465,14 @@ export class Oracle {
     rows: readonly SeenAnswerRow[],
     reaches: readonly SeenReach[],
   ): void {
-    const kind = METERS.get(meter);
+    const kind = kindOf(meter);
     if (kind === undefined) throw new Error(`no meter ${meter}`);
     const reach = new Map(reaches.map((r) => [`${r.bucket} ${r.lineage}`, r.position]));
     const sums = new Map<number, Sums>();
     for (const winner of this.winners.values()) {
       const { lineage, entry, fact } = winner;
       if (tenant !== undefined && fact.tenant !== tenant) continue;
-      if (entry.position >= (reach.get(`${TENANTS.get(fact.tenant)?.bucket ?? -1} ${lineage.id}`) ?? '')) continue;
+      if (entry.position >= (reach.get(`${this.placeOf(fact)?.bucket ?? -1} ${lineage.id}`) ?? '')) continue;
       const window = edges.findLastIndex((edge) => edge <= minuteOf(fact));
       if (window >= 0 && window < edges.length - 1) addTo(sums, window, winner);
     }
@@ -415,17 +484,16 @@ export class Oracle {
       this.#fail(`${what}: ${meter} of ${tenant ?? 'all'} answers [${seen.join()}], the truth is [${wanted.join()}]`);
   }
 
-  /** All that arrived before `asOf` is below the reach. Only lineages that are not closed and folded can hold it back. */
+  /** All that arrived before `asOf` is below the reach, also in buckets that the answer did not ask. */
   asOf(asOf: number, tenant: string | undefined, reaches: readonly SeenReach[]): void {
-    for (const { bucket, lineage, position } of reaches) {
-      for (const entry of this.lineages.get(lineage)?.entries ?? []) {
-        if (entry.verdict !== 'ok' || entry.run >= asOf || entry.position < position) continue;
-        if (tenant !== undefined && entry.fact?.tenant !== tenant) continue;
-        if (TENANTS.get(entry.fact?.tenant ?? '')?.bucket === bucket)
-          this.#fail(
-            `as_of: ${entry.position} of ${lineage} arrived at ${entry.run}, before ${asOf}, and is not in the answer`,
-          );
-      }
+    const reach = new Map(reaches.map((r) => [`${r.bucket} ${r.lineage}`, r.position]));
+    for (const { lineage, entry, fact } of this.winners.values()) {
+      if (entry.run >= asOf || (tenant !== undefined && fact.tenant !== tenant)) continue;
+      const below = reach.get(`${this.placeOf(fact)?.bucket ?? -1} ${lineage.id}`) ?? '';
+      if (entry.position >= below)
+        this.#fail(
+          `as_of: ${entry.position} of ${lineage.id} arrived at ${entry.run}, before ${asOf}, and is not in the answer`,
+        );
     }
   }
 
@@ -436,7 +504,7 @@ export class Oracle {
     ).flat();
   }
 
-  /** Each event that the log took counts, unless every copy of it came from the future. */
+  /** Each event that the log took counts, unless every copy of it came from the future or too late. */
   nothingForgotten(): void {
     const refused = new Set<string>();
     for (const { entries } of this.lineages.values()) {

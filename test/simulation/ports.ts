@@ -4,8 +4,10 @@ import type {
   BatchView,
   Catalog,
   Facts,
+  Filled,
   Producer,
   Reader,
+  RuleSets,
   Source,
   SpeedStore,
   Tables,
@@ -83,15 +85,15 @@ function readerOf(world: World, process: SimProcess, { read }: Wire, lineage: Si
 }
 
 function logOf(world: World, process: SimProcess, wire: Wire): Source & Producer {
-  const append = (tenant: string, value: Uint8Array): Written | Error => {
+  const append = (routingKey: string, value: Uint8Array): Written | Error => {
     const lost = !world.quiet && world.chance(world.climate.errors * 3);
     const error = new MeterError('LOG_UNAVAILABLE', 'append: no acknowledgement');
     if (lost && world.chance(0.5)) return error;
     const fact = world.facts.get(hashOf(value));
     // A producer may hold an old map of partitions: what it writes behind an END comes home by another round.
-    const closed = world.lineages.filter((l) => l.closed && l.owns(tenant));
+    const closed = world.lineages.filter((l) => l.closed && l.owns(routingKey));
     const old = !world.quiet && world.chance(world.climate.late) ? closed[world.below(closed.length)] : undefined;
-    const written = world.append(old ?? world.homeOf(tenant), { key: tenant, value, fact });
+    const written = world.append(old ?? world.homeOf(routingKey), { key: routingKey, value, fact });
     world.tally.add('event: misrouted record relayed');
     return lost ? error : written;
   };
@@ -149,11 +151,14 @@ function catalogOf(world: World, { read, write }: Wire): Catalog {
   return {
     head: (lineage) =>
       read(`head ${lineage.id}`, code, () => {
+        const isReady = lineage.parents.every((parent) => world.heads.get(parent)?.ended === true);
+        if (!isReady && !world.heads.has(lineage.id)) return undefined;
         const fresh = {
           lineage: lineage.id,
           segment: 0,
           start: lineage.origin,
           format: FIRST_FORMAT,
+          rules: Math.max(1, ...lineage.parents.map((parent) => world.heads.get(parent)?.rules ?? 1)),
           arrival: 0,
           ended: false,
         };
@@ -266,7 +271,45 @@ async function readBuckets(
   return states;
 }
 
-function batchOf(world: World, process: SimProcess, { read }: Wire): BatchView {
+function filledOf(rows: ReadonlyMap<string, number>): Filled {
+  const all = new Map<string, Map<string, number>>();
+  for (const [id, segments] of rows) {
+    const [meter = '', lineage = ''] = id.split('|');
+    all.set(meter, (all.get(meter) ?? new Map<string, number>()).set(lineage, segments));
+  }
+  return all;
+}
+
+/** What one process knows of the rules: as of its start, or its last look. */
+function rulesOf(world: World, { read }: Wire): RuleSets {
+  let known = [...world.rules];
+  let serving: ReadonlySet<string> = new Set(world.database.committed.serving.keys());
+  const look = () =>
+    read('look at the rules', 'DATABASE_UNAVAILABLE', () => {
+      known = [...world.rules];
+      serving = new Set(world.database.committed.serving.keys());
+    });
+  const find = (version: number) => known.find((set) => set.version === version);
+  return {
+    get newest() {
+      return known.at(-1)!;
+    },
+    get serving() {
+      return serving;
+    },
+    get: (version) => {
+      const found = find(version);
+      if (found === undefined) throw new RangeError(`rule set ${version} was not demanded`);
+      return found;
+    },
+    refresh: look,
+    demand: async (version) => {
+      if (find(version) === undefined) await look();
+    },
+  };
+}
+
+function batchOf(world: World, process: SimProcess, { read, write }: Wire): BatchView {
   const { database, tally } = world;
   const code = 'DATABASE_UNAVAILABLE';
   return {
@@ -274,6 +317,9 @@ function batchOf(world: World, process: SimProcess, { read }: Wire): BatchView {
     transaction: (work) => database.transaction(process, work),
     prepare: () => read('prepare', code, () => undefined),
     cuts: () => read('cuts', code, () => database.newest.cuts),
+    filled: () => read('filled', code, () => filledOf(database.committed.filled)),
+    serving: () => read('serving', code, () => new Set(database.committed.serving.keys())),
+    serve: (meter) => write(`serve ${meter}`, code, () => database.serve(meter)),
     snapshot: (query) => read('snapshot', code, () => snapshotOf(database.newest, query)),
     holders: (keys) =>
       read('holders', code, () => {
@@ -311,6 +357,7 @@ export function portsOf(world: World, process: SimProcess): Ports {
     catalog: catalogOf(world, wire),
     batch: batchOf(world, process, wire),
     tables: { ...keptForEver, forgetKeys: forgetKeysOf(world, wire) },
+    ruleSets: rulesOf(world, wire),
     clock: {
       now: () => world.now,
       sleep: (_, signal) => (signal?.aborted === true ? Promise.resolve() : world.scheduler.gate(process, 'sleep', 'sleep')),

@@ -1,11 +1,12 @@
 /** What processes do: the real modules, as topology.ts wires them, over the ports of one process. */
 import type { Lineage, RollupQuery, Written } from '../../src/contract.ts';
-import type { Meter } from '../../src/domain/meter.ts';
-import { meterSetOf } from '../../src/domain/meter.ts';
+import { FOR_EVER } from '../../src/domain/kept.ts';
+import { type Meter, meterId } from '../../src/domain/meter.ts';
 import { runLane } from '../../src/runtime/lane.ts';
 import { QueryService, type Answer, type Question } from '../../src/serving/query.ts';
 import {
   archiving,
+  backfill,
   collector,
   counting,
   expiry,
@@ -17,23 +18,16 @@ import {
   type Wiring,
   work,
 } from '../../src/topology.ts';
-import { kindOf } from '../../src/errors.ts';
+import { kindOf, MeterError } from '../../src/errors.ts';
 import { Wake } from '../../src/runtime/wake.ts';
 import { type Committed, snapshotOf } from './database.ts';
 import { ALL_BUCKETS, portsOf } from './ports.ts';
-import { BUCKETS, END, EPOCH_MS, EVENT_TYPE, FORMATS, METERS, TENANTS, UNIT_MS, WINDOW_MINUTES } from './sizes.ts';
+import { BUCKETS, END, EPOCH_MS, FORMATS, TENANTS, UNIT_MS, WINDOW_MINUTES } from './sizes.ts';
 import { SimProcess } from './scheduler.ts';
 import type { SimLineage, World } from './world.ts';
 
-const meters = meterSetOf(
-  [...METERS].map(([key, aggregation]): Meter => {
-    return { key, eventType: EVENT_TYPE, aggregation, value: 'quantity', groupBy: [], filter: new Map(), unit: null };
-  }),
-);
-
 export const settings: Settings = {
-  meters,
-  rules: { tenants: 'open' },
+  kept: FOR_EVER,
   formats: FORMATS,
   buckets: BUCKETS,
   epochMs: EPOCH_MS,
@@ -44,11 +38,11 @@ export const settings: Settings = {
   eventRowRetentionMs: 0,
 };
 
-/** What is kept is a rule, the same for all. */
-const ruled = (world: World): Settings => {
-  const kept = { keyRetentionMs: world.climate.keyRetentionMs, usageRetentionMonths: 0 };
-  return { ...settings, rules: { ...settings.rules, kept } };
-};
+/** What is kept is the same for all. */
+const ruled = ({ climate }: World): Settings => ({
+  ...settings,
+  kept: { keyRetentionMs: climate.keyRetentionMs, usageRetentionMonths: 0 },
+});
 
 /** A worker has what it was built with: other defaults than its neighbour, whatever is in force in the log. */
 const settingsOf = (world: World): Settings => {
@@ -65,8 +59,8 @@ export async function lane(world: World, process: SimProcess, lineage: SimLineag
   const ports = portsOf(world, process);
   const own = settingsOf(world);
   const topology = WIRINGS[kind](ports, own);
-  const { source, process: steps } = topology;
-  const lanePorts = { ...ports, ...own, source, process: steps, sinks: topology.sinks() };
+  const { source, processor } = topology;
+  const lanePorts = { ...ports, ...own, source, processor, sinks: topology.sinks() };
   if ((await runLane(lanePorts, lineage satisfies Lineage, process.stop.signal)) === 'ended')
     world.tally.add('event: lane read to END');
 }
@@ -80,8 +74,11 @@ export const wholeWorker = (world: World, process: SimProcess): Promise<void> =>
 
 export async function publishing(world: World, process: SimProcess): Promise<void> {
   const ports = portsOf(world, process);
-  await publisher(ports, settings, new Wake(ports.clock)).step(process.stop.signal);
+  await publisher(ports, new Wake(ports.clock)).step(process.stop.signal);
 }
+
+export const filling = (world: World, process: SimProcess): Promise<void> =>
+  backfill(portsOf(world, process)).step(process.stop.signal);
 
 /** Rounds of the collector: each collects what the one before it saw. */
 export async function collecting(world: World, process: SimProcess, rounds: number): Promise<void> {
@@ -107,19 +104,22 @@ export function edgesOf(world: World): number[] {
   return Array.from({ length: Math.ceil(last / WINDOW_MINUTES) + 1 }, (_, n) => n * WINDOW_MINUTES);
 }
 
-function questionOf(world: World): Question {
-  const names = [...METERS.keys()];
-  const key = world.chance(0.5) ? 'calls' : (names[world.below(names.length)] ?? 'calls');
+/** Any version that answers, as this process knows. */
+function questionOf(world: World, { newest, serving }: Ports['ruleSets']): Question {
+  const known = newest.meters.meters.filter((meter) => serving.has(meterId(meter)));
+  const later = known.filter(({ version }) => version > 1);
+  const among = later.length > 0 && world.chance(0.4) ? later : known;
+  const meter = among[world.below(among.length)];
+  if (meter === undefined) throw new Error('no meter answers');
   const tenants = [...TENANTS.keys()];
   const tenant = world.chance(0.2) ? undefined : tenants[world.below(tenants.length)];
-  const found = meters.find(key);
-  if (found === undefined) throw new Error(`no meter ${key}`);
-  return { meter: found, tenant, edges: edgesOf(world), groupBy: [], filter: new Map(), after: writesOf(world, tenant) };
+  return { meter, tenant, edges: edgesOf(world), groupBy: [], filter: new Map(), after: writesOf(world, tenant) };
 }
 
 /** Sometimes the reader wants to read its own write. */
 function writesOf(world: World, tenant: string | undefined): readonly Written[] {
   if (tenant === undefined || !world.chance(0.2)) return [];
+  // A tenant that is spread has several homes: one of them may do.
   const lineage = world.homeOf(tenant);
   const last = lineage.records.at(-1);
   return last === undefined ? [] : [{ lineage: lineage.id, position: last.position }];
@@ -148,7 +148,8 @@ export async function reading(world: World, process: SimProcess, answers: number
   // Most readers run for long: all was filled when they started.
   const service = await serviceOf(world, ports, snapshot, speedRead, world.chance(0.3) ? 'fresh' : 'started');
   for (let n = 0; n < answers; n += 1) {
-    const question = questionOf(world);
+    if (world.chance(0.5)) await ports.ruleSets.refresh().catch(excuse(world));
+    const question = questionOf(world, ports.ruleSets);
     await starting(world, process, service);
     seen.snapshots = 0;
     const answer = await service.answer(question, process.stop.signal).catch(excuse(world));
@@ -170,7 +171,7 @@ async function serviceOf(
   age: 'fresh' | 'started',
 ): Promise<QueryService> {
   let isFresh = age === 'fresh';
-  const long = { cuts: new Map([[LONG_AGO, { segments: 1, position: END, arrival: 0 }]]), cells: [] };
+  const long = { cuts: new Map([[LONG_AGO, { segments: 1, position: END, arrival: 0, rules: 1 }]]), cells: [] };
   const service = new QueryService({
     ...ports,
     ...READER,
@@ -198,16 +199,18 @@ async function starting(world: World, process: SimProcess, service: QueryService
 const excuse =
   (world: World) =>
   (error: unknown): undefined => {
-    if (kindOf(error) !== 'transient') throw error;
-    world.tally.add('event: no answer (transient)');
+    const isGone = error instanceof MeterError && error.code === 'UNKNOWN_METER';
+    if (!isGone && kindOf(error) !== 'transient') throw error;
+    world.tally.add(isGone ? 'event: version not measured any more' : 'event: no answer (transient)');
   };
 
 function check(world: World, question: Question, answer: Answer): void {
   const { oracle, tally } = world;
   const reaches = reachesOf(answer);
-  const asked = { meter: question.meter.key, tenant: question.tenant, edges: question.edges };
+  const asked = { meter: meterId(question.meter), tenant: question.tenant, edges: question.edges };
   oracle.answer('invariant 7: an answer', asked, answer.rows, reaches);
   tally.add('check: answer at its proof (7)');
+  if (question.meter.version > 1) tally.add('check: answer of a later version');
   const { proof } = answer;
   if (proof.state === 'provisional') tally.add('event: answer provisional');
   oracle.asOf(Date.parse(proof.as_of), question.tenant, reaches);
@@ -227,14 +230,16 @@ async function checkOtherCuts(
   { taken, states }: { readonly taken?: Committed; readonly states: States },
 ): Promise<void> {
   const { snapshots } = world.database;
-  const isAdmissible = ({ cuts }: Committed): boolean =>
+  const isAdmissible = ({ cuts, serving }: Committed): boolean =>
+    serving.has(meterId(question.meter)) &&
     states.every(({ floors }) => [...floors].every(([id, floor]) => floor <= (cuts.get(id)?.segments ?? 0)));
   const others = snapshots.filter((other) => other !== taken && isAdmissible(other));
   // The earliest and the latest, and some in between.
   while (others.length > OTHER_CUTS) others.splice(1 + world.below(others.length - 2), 1);
   for (const other of others) {
-    const answer = await answerOf(world, question, other, states);
-    const asked = { meter: question.meter.key, tenant: question.tenant, edges: question.edges };
+    const answer = await answerOf(world, question, other, states).catch(excuse(world));
+    if (answer === undefined) continue;
+    const asked = { meter: meterId(question.meter), tenant: question.tenant, edges: question.edges };
     world.oracle.answer('invariant 5: another cut', asked, answer.rows, reachesOf(answer));
     world.tally.add('check: other cut, same speed state (5)');
   }
@@ -248,15 +253,23 @@ async function answerOf(world: World, question: Question, snapshot: Committed, s
   return service.answer({ ...question, after: [] });
 }
 
+/** At the end every version that is measured answers. */
+function measuredOf(world: World): readonly Meter[] {
+  const { meters } = world.newestRules.meters;
+  for (const meter of meters)
+    if (!world.database.committed.serving.has(meterId(meter))) world.fail(`liveness: ${meterId(meter)} does not answer`);
+  return meters;
+}
+
 /** At the end: exact, and the full truth, for every tenant and meter. */
 export async function finalAnswers(world: World, process: SimProcess): Promise<void> {
   const ports = portsOf(world, process);
   const service = new QueryService({ ...ports, ...READER, lineages: () => world.lineages });
   for (const tenant of [undefined, ...TENANTS.keys()]) {
-    for (const meter of meters.meters) {
+    for (const meter of measuredOf(world)) {
       const edges = edgesOf(world);
       const answer = await service.answer({ meter, tenant, edges, groupBy: [], filter: new Map() });
-      const asked = { meter: meter.key, tenant, edges };
+      const asked = { meter: meterId(meter), tenant, edges };
       world.oracle.answer('invariant 8: the last answer', asked, answer.rows, world.oracle.everything(ALL_BUCKETS.length));
       if (answer.proof.state !== 'exact') world.fail(`liveness: the last answer is provisional: ${answer.proof.reason}`);
       world.tally.add('check: full truth at the end (8)');

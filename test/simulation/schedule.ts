@@ -2,12 +2,15 @@
 import { keyDigest } from '../../src/domain/canonical.ts';
 import { encodeEvent } from '../../src/domain/avro.ts';
 import { formatTime } from '../../src/domain/time.ts';
-import { bucketOf } from '../../src/domain/routing.ts';
+import { bucketOf, routingKeyOf } from '../../src/domain/routing.ts';
 import type { Fact } from './oracle.ts';
 import { pick, type Random, randomOf, weighted } from './random.ts';
+import { type Meter, meterId } from '../../src/domain/meter.ts';
+import { meterOf } from './meters.ts';
 import {
   collecting,
   expiring,
+  filling,
   finalAnswers,
   lane,
   type LaneKind,
@@ -17,7 +20,20 @@ import {
   wholeWorker,
 } from './roles.ts';
 import { type Gate, SimProcess } from './scheduler.ts';
-import { BUCKETS, END, EPOCH_MS, EVENT_TYPE, FORMATS, KEPT_MS, TENANTS, UNIT_MS } from './sizes.ts';
+import {
+  BUCKETS,
+  END,
+  EPOCH_MS,
+  EVENT_TYPE,
+  FORMATS,
+  FUTURE_MS,
+  KEPT_MS,
+  PLACES,
+  SPREAD_KEYS,
+  SPREAD_TENANT,
+  TENANTS,
+  UNIT_MS,
+} from './sizes.ts';
 import { type Climate, hashOf, type SimLineage, World } from './world.ts';
 
 /** What one step may do, and how often in this schedule. */
@@ -160,10 +176,10 @@ export class Schedule {
     if (fact === undefined || lineage === undefined) return;
     const value = encoded(fact, world.chance(0.1));
     world.facts.set(hashOf(value), fact);
-    this.#append(lineage, { key: world.chance(0.05) ? null : fact.tenant, value, fact });
+    this.#append(lineage, { key: world.chance(0.05) ? null : world.routeOf(fact), value, fact });
     if (!world.chance(world.climate.errors * 3)) return;
     world.tally.add('fault: acknowledgement lost, sent again');
-    this.#append(world.homeOf(fact.tenant), { key: fact.tenant, value, fact });
+    this.#append(world.homeOf(world.routeOf(fact)), { key: world.routeOf(fact), value, fact });
   }
 
   #append(lineage: SimLineage | undefined, message: Parameters<World['append']>[1]): void {
@@ -194,7 +210,7 @@ export class Schedule {
     const timestamp = Math.floor(ms / grain) * grain * 1000;
     const key = `k${world.step}`;
     const quantity = BigInt(1 + world.below(100_000)) * 10n ** 12n;
-    return { tenant, key, timestamp, quantity, digest: keyDigest(tenant, key) };
+    return { tenant, key, timestamp, quantity, digest: keyDigest(tenant, key), k: spreadOf(tenant, key) };
   }
 
   #place(fact: Fact): SimLineage | undefined {
@@ -202,7 +218,7 @@ export class Schedule {
     const closed = world.lineages.filter((l) => l.closed);
     if (world.chance(world.climate.foreign)) return this.decide(world.open, ({ id }) => id);
     if (closed.length > 0 && world.chance(world.climate.late)) return this.decide(closed, ({ id }) => id);
-    return world.homeOf(fact.tenant);
+    return world.homeOf(world.routeOf(fact));
   }
 
   reshard(): void {
@@ -225,6 +241,45 @@ export class Schedule {
     world.append(lineage, { key: null, value: new Uint8Array(), control: { type: 'format', format } });
     this.trace?.(`format ${format} in ${lineage.id}`);
     world.tally.add('fault: archive format changed');
+  }
+
+  /** The meters file is edited: one meter sums up in another way, or is gone. Whoever announces it may die half way. */
+  version(): void {
+    const { world } = this;
+    if (world.rules.length > MOST_VERSIONS) return;
+    const { newestRules: newest } = world;
+    const current = newest.meters.meters.filter((meter) => newest.current?.has(meterId(meter)));
+    const meter = this.decide(current, meterId);
+    if (meter === undefined) return;
+    const last = Math.max(...world.rules.flatMap(({ meters }) => versionsOf(meters.meters, meter.key)));
+    const others = current.filter((other) => other !== meter);
+    const isGone = others.length > 3 && world.chance(0.2);
+    if (!world.declare({ meters: isGone ? others : [...others, meterOf(meter.key, last + 1)] })) return;
+    this.trace?.(`rules ${world.newestRules.version}: ${world.newestRules.meters.meters.map(meterId).join()}`);
+    world.tally.add('fault: meters changed');
+    const share = pick(world.random, [0.3, 1, 1]);
+    for (const lineage of world.takers) if (world.chance(share)) world.announce(lineage);
+  }
+
+  /** Whoever starts announces the newest version again; one that starts late, or was paused, an older one. */
+  announce(): void {
+    const { world } = this;
+    const lineage = this.decide(world.takers, ({ id }) => id);
+    if (lineage === undefined || world.rules.length < 2) return;
+    world.announce(lineage, world.chance(0.3) ? 1 + world.below(world.rules.length) : world.newestRules.version);
+    this.trace?.(`rules announced in ${lineage.id}`);
+  }
+
+  /** A hot tenant is spread ahead of time: no event of that time can be in the log before every lineage knows. */
+  spread(): void {
+    const { world } = this;
+    if (world.oracle.spreadFrom !== undefined) return;
+    const from = (world.now + FUTURE_MS + UNIT_MS) * 1000;
+    if (!world.declare({ spread: new Map([[SPREAD_TENANT, [{ from, keys: SPREAD_KEYS }]]]) })) return;
+    world.oracle.spreadFrom = from;
+    for (const lineage of world.takers) world.announce(lineage);
+    this.trace?.(`rules ${world.newestRules.version}: ${SPREAD_TENANT} is spread from ${from / 1000 / UNIT_MS}`);
+    world.tally.add('fault: tenant spread');
   }
 
   failover(): void {
@@ -278,6 +333,7 @@ export class Schedule {
     for (const process of [...scheduler.processes]) scheduler.kill(process, () => false);
     scheduler.orphans = [];
     scheduler.quiet = true;
+    for (const lineage of world.takers) world.announce(lineage);
     const worker = await this.finish('worker', (process) => wholeWorker(world, process));
     for (let n = 0; n < 4 && world.failure === undefined; n += 1) {
       world.now += 11 * UNIT_MS;
@@ -301,7 +357,7 @@ export class Schedule {
       if (!world.chance(0.2)) continue;
       const value = encoded(fact, false);
       world.facts.set(hashOf(value), fact);
-      world.append(world.homeOf(fact.tenant), { key: fact.tenant, value, fact });
+      world.append(world.homeOf(world.routeOf(fact)), { key: world.routeOf(fact), value, fact });
     }
   }
 
@@ -318,6 +374,7 @@ export class Schedule {
       await this.finish('relay', (process) => relayed(world, process));
       await this.#wake(worker);
       await this.finish('publisher', (process) => publishing(world, process));
+      await this.finish('backfill', (process) => filling(world, process));
       // One that stands still may wait for its next try.
       for (let n = 0; n < 3; n += 1) await this.#wake(worker);
     }
@@ -330,7 +387,16 @@ export class Schedule {
     );
     const { cuts } = world.database.newest;
     const log = world.lineages.map((l) => l.records.length);
-    return JSON.stringify([log, buckets, [...cuts], world.outbox.length, [...world.heads.values()]]);
+    const { filled, serving } = world.database.committed;
+    return JSON.stringify([
+      [...filled],
+      [...serving],
+      log,
+      buckets,
+      [...cuts],
+      world.outbox.length,
+      [...world.heads.values()],
+    ]);
   }
 
   /** Invariant 8. */
@@ -413,6 +479,9 @@ const actionsOf = (random: Random): readonly [Action, ...Action[]] => [
   { weight: pick(random, [1, 2]), run: (s) => s.tick() },
   { weight: pick(random, [0, 1, 3]), run: (s) => s.reshard() },
   { weight: pick(random, [0, 1]), run: (s) => s.format() },
+  { weight: pick(random, [0, 0.5, 2]), run: (s) => s.version() },
+  { weight: pick(random, [0.5, 1.5]), run: (s) => s.announce() },
+  { weight: pick(random, [0, 0.3]), run: (s) => s.spread() },
   { weight: pick(random, [1, 4]), run: (s) => s.kill() },
   { weight: pick(random, [0, 1, 3]), run: (s) => s.pause() },
   { weight: pick(random, [0, 0.5]), run: (s) => s.stop() },
@@ -420,6 +489,16 @@ const actionsOf = (random: Random): readonly [Action, ...Action[]] => [
   { weight: pick(random, [0, 0.7, 2]), run: (s) => s.wipe() },
   { weight: 3, run: (s) => s.orphan() },
 ];
+
+const MOST_VERSIONS = 5;
+const versionsOf = (meters: readonly Meter[], key: string): number[] =>
+  meters.filter((meter) => meter.key === key).map(({ version }) => version);
+
+/** Which of its tenant's routing keys an event has where the tenant is spread. */
+function spreadOf(tenant: string, key: string): number {
+  const route = routingKeyOf({ tenant, key, timestamp: 1 }, new Map([[tenant, [{ from: 0, keys: SPREAD_KEYS }]]]));
+  return Number(route.split('#')[1]);
+}
 
 interface RoleChoice {
   readonly name: string;
@@ -462,12 +541,13 @@ const rolesOf = (random: Random): readonly [RoleChoice, ...RoleChoice[]] => [
   laneRole('counting', pick(random, [4, 16])),
   { name: 'worker', weight: 3, run: (s, process) => () => wholeWorker(s.world, process) },
   { name: 'publisher', weight: 18, run: (s, process) => () => publishing(s.world, process) },
+  { name: 'backfill', weight: pick(random, [6, 18]), run: (s, process) => () => filling(s.world, process) },
   { name: 'relay', weight: 6, run: (s, process) => () => relayed(s.world, process) },
   { name: 'collector', weight: pick(random, [5, 14, 30]), run: (s, process) => () => collecting(s.world, process, 3) },
   { name: 'reader', weight: pick(random, [10, 20]), run: (s, process) => () => reading(s.world, process, 3) },
 ];
 
-for (const [tenant, { bucket }] of TENANTS)
+for (const [tenant, { bucket }] of PLACES)
   if (bucketOf(tenant, BUCKETS) !== bucket) throw new Error(`${tenant} is not in bucket ${bucket}`);
 if (EPOCH_MS % UNIT_MS !== 0) throw new Error('an epoch is made of whole units');
 

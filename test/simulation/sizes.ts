@@ -32,6 +32,15 @@ export const TENANTS: ReadonlyMap<string, TenantPlace> = new Map([
   ['cyd', { point: 5, bucket: 1 }],
 ]);
 
+/** What the tenant that is spread has instead of its own place, from the step on. */
+export const SPREAD_TENANT = 'ada';
+export const SPREAD_KEYS = 2;
+export const PLACES: ReadonlyMap<string, TenantPlace> = new Map([
+  ...TENANTS,
+  ['ada#0', { point: 5, bucket: 0 }],
+  ['ada#1', { point: 1, bucket: 1 }],
+]);
+
 export interface Limits {
   readonly records: number;
   readonly bytes: number;
@@ -50,7 +59,8 @@ export const FORMATS: ReadonlyMap<number, Limits> = new Map([
 
 export const EVENT_TYPE = 'call';
 export type Kind = 'sum' | 'count' | 'min' | 'max' | 'latest';
-/** Meters of the one event type, by key. */
+const KINDS: readonly Kind[] = ['sum', 'count', 'min', 'max', 'latest'];
+/** Meters of the one event type, by key, in their first version. */
 export const METERS: ReadonlyMap<string, Kind> = new Map([
   ['calls', 'sum'],
   ['times', 'count'],
@@ -58,6 +68,13 @@ export const METERS: ReadonlyMap<string, Kind> = new Map([
   ['most', 'max'],
   ['last', 'latest'],
 ]);
+
+/** Each version of a key has another aggregation than the one before. `key@version` -> how it sums up. */
+export function kindOf(meter: string): Kind | undefined {
+  const [key = '', version = '1'] = meter.split('@');
+  const first = METERS.get(key);
+  return first && KINDS[(KINDS.indexOf(first) + Number(version) - 1) % KINDS.length];
+}
 
 /** Offsets are printed with 20 digits. */
 export const printed = (offset: number): string => String(offset).padStart(20, '0');

@@ -9,7 +9,12 @@ import { Database } from './database.ts';
 import { Chronicle, type Entry, type Fact, Oracle } from './oracle.ts';
 import { below, chance, type Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
-import { BUCKETS, MOST_LINEAGES, POINTS, printed, REPLICATION_LAG, TENANTS, UNIT_MS } from './sizes.ts';
+import { routingKeyOf } from '../../src/domain/routing.ts';
+import { type Declared, nextRules, type RuleSet } from '../../src/domain/rules.ts';
+import { implicitMeters, meterId, meterSetOf } from '../../src/domain/meter.ts';
+import { ruleSet } from '../support/rules.ts';
+import { BUCKETS, METERS, MOST_LINEAGES, PLACES, POINTS, printed, REPLICATION_LAG, UNIT_MS } from './sizes.ts';
+import { meterOf } from './meters.ts';
 import { Tally } from './tally.ts';
 
 /** How often what happens; each schedule has its own (swarm testing: Groce et al., ISSTA 2012). */
@@ -52,7 +57,7 @@ export class SimLineage implements Lineage {
   }
 
   owns(routingKey: string): boolean {
-    const point = TENANTS.get(routingKey)?.point ?? -1;
+    const point = PLACES.get(routingKey)?.point ?? -1;
     return point >= this.chronicle.lo && point < this.chronicle.hi;
   }
 }
@@ -81,6 +86,8 @@ export class World {
   outbox: (Outgoing & { readonly id: string })[] = [];
   readonly database: Database;
   readonly facts = new Map<string, Fact>();
+  /** Every version of the rule set. */
+  readonly rules: RuleSet[] = [];
   random: Random;
   climate: Climate;
   now = 40 * UNIT_MS;
@@ -92,6 +99,8 @@ export class World {
     this.random = random;
     this.climate = climate;
     this.database = new Database(this);
+    this.#record(ruleSet(meterSetOf([...METERS.keys()].map((key) => meterOf(key, 1)))));
+    for (const meter of this.newestRules.meters.meters) this.database.serve(meterId(meter));
     this.addLineage(0, POINTS / 2, []);
     this.addLineage(POINTS / 2, POINTS, []);
   }
@@ -130,7 +139,9 @@ export class World {
   addLineage(lo: number, hi: number, parents: readonly SimLineage[], tailOf?: SimLineage): SimLineage {
     const id = tailOf === undefined ? `l${this.lineages.length}` : `${tailOf.id}~tail`;
     const depth = parents.length === 0 ? 0 : 1 + Math.max(...parents.map((parent) => parent.depth));
-    const chronicle = new Chronicle(id, depth, lo, hi, this.climate.keyRetentionMs);
+    const rules = Math.max(1, ...parents.map((parent) => parent.chronicle.rules));
+    const { keyRetentionMs } = this.climate;
+    const chronicle = new Chronicle(id, [depth, lo, hi, rules], this.oracle.placeOf, keyRetentionMs);
     const lineage = new SimLineage(chronicle, parents, [0, 0, 1, 3][this.below(4)]! * UNIT_MS);
     this.oracle.lineages.set(id, chronicle);
     this.lineages.push(lineage);
@@ -141,10 +152,45 @@ export class World {
     return this.lineages.filter((l) => !l.closed && l.chronicle.hi > l.chronicle.lo);
   }
 
-  homeOf(tenant: string): SimLineage {
-    const home = this.open.find((l) => l.owns(tenant));
-    if (home === undefined) throw new Error(`${tenant} has no home`);
+  /** Lineages that take control records: what lies behind an END does, too. */
+  get takers(): SimLineage[] {
+    return this.lineages.filter((l) => !l.closed);
+  }
+
+  homeOf(routingKey: string): SimLineage {
+    const home = this.open.find((l) => l.owns(routingKey));
+    if (home === undefined) throw new Error(`${routingKey} has no home`);
     return home;
+  }
+
+  /** As a producer that knows the newest rules routes it. */
+  routeOf(fact: Fact): string {
+    return routingKeyOf(fact, this.newestRules.spread);
+  }
+
+  // --- rules ---------------------------------------------------------------------------------------------------------
+
+  get newestRules(): RuleSet {
+    const newest = this.rules.at(-1);
+    if (newest === undefined) throw new Error('no rules');
+    return newest;
+  }
+
+  /** Records what a start would, if it is new. */
+  declare(declared: Declared): boolean {
+    const next = nextRules(this.rules, declared, implicitMeters(), (meter) => this.database.committed.serving.has(meter));
+    if (next !== undefined) this.#record(next);
+    return next !== undefined;
+  }
+
+  #record(set: RuleSet): void {
+    this.rules.push(set);
+    this.oracle.measured.set(set.version, new Set(set.meters.meters.map(meterId)));
+  }
+
+  /** The control record of a version in a lineage. Announced again, it changes nothing. */
+  announce(lineage: SimLineage, rules = this.newestRules.version): void {
+    this.append(lineage, { key: null, value: new Uint8Array(), control: { type: 'rules', rules } });
   }
 
   /** Arrival is the broker's clock, which may go back. What is written behind an END lands in the tail. */
@@ -164,8 +210,9 @@ export class World {
     lineage.records.push({ position, arrival, key, value, ...(control === undefined ? {} : { control }) });
     const what = control?.type ?? (fact === undefined ? 'garbage' : 'event');
     const format = control?.type === 'format' ? control.format : undefined;
+    const announces = control?.type === 'rules' ? control.rules : undefined;
     const bytes = value.length + (key === null ? 0 : Buffer.byteLength(key));
-    const entry: Entry = this.oracle.append(lineage.chronicle, { position, arrival, what, format, fact, bytes });
+    const entry: Entry = this.oracle.append(lineage.chronicle, { position, arrival, what, format, announces, fact, bytes });
     if (entry.verdict === 'MISROUTED') this.tally.add('fault: record in a foreign partition');
     if (entry.verdict === 'UNDECODABLE') this.tally.add('fault: garbage record');
     if (entry.verdict === 'TOO_OLD') this.tally.add('fault: event older than keys are kept');

@@ -8,6 +8,7 @@ import { openLog } from '../../src/observe/log.ts';
 import { openRegistry } from '../../src/observe/metrics.ts';
 import type { HttpPorts } from '../../src/serving/http/ports.ts';
 import type { Answer, Question } from '../../src/serving/query.ts';
+import { fixedRules, ruleSet } from './rules.ts';
 
 /** 2026-06-01T12:00:00Z. */
 export const NOW = Date.UTC(2026, 5, 1, 12);
@@ -77,7 +78,8 @@ export function fakes(overrides: Partial<HttpPorts> = {}, meters: MeterSet = imp
   const ports: HttpPorts = {
     producer: log,
     query,
-    meters,
+    ruleSets: fixedRules([ruleSet(meters)]),
+    versions: async () => new Map(),
     knowsEventType: async (type) => type === 'tokens',
     log,
     clock: fixedClock,
@@ -92,6 +94,7 @@ export function fakes(overrides: Partial<HttpPorts> = {}, meters: MeterSet = imp
     },
     ready: async () => [{ name: 'database', ok: true }],
     listEvents: async () => ({ rows: [], next: undefined }),
+    listUsageHourly: async () => ({ rows: [], next: undefined }),
     listRejects: async () => ({ rows: [], next: undefined }),
     listTenants: async () => [{ tenant: 'acme', events: 3 }],
     listEventTypes: async () => [{ eventType: 'tokens', events: 3 }],

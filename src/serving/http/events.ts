@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Fault } from '../../domain/fault.ts';
 import { Ingest } from '../ingest.ts';
 import { bodyOf } from './content-types.ts';
-import { flag, pageParams, readParams, text } from './params.ts';
+import { flag, pageParams, rangeParams, readParams, time } from './params.ts';
 import type { HttpPorts } from './ports.ts';
 import { problemOf, REJECTED, sendProblem } from './problem.ts';
 import { eventJson, isoOf } from './render.ts';
@@ -22,7 +22,8 @@ export function eventRoutes(app: FastifyInstance, ports: HttpPorts): void {
   });
 
   app.get('/v1/events', async (request) => {
-    const page = await ports.listEvents(readParams(request.query, { tenant: text, ...pageParams }));
+    const { event_type: eventType, ...params } = readParams(request.query, { ...rangeParams(time), ...pageParams });
+    const page = await ports.listEvents({ ...params, eventType });
     const events = page.rows.map(({ event, lineage, position, arrival }) => ({
       ...eventJson(event),
       lineage,

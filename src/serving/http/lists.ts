@@ -1,13 +1,19 @@
-/** Lists of what is published: tenants, event types, rejects. */
+/** Lists of what is published: tenants, hourly usage, rejects. */
 import type { FastifyInstance } from 'fastify';
-import { pageParams, readParams, text } from './params.ts';
+import { hour, pageParams, rangeParams, readParams, text } from './params.ts';
 import type { HttpPorts } from './ports.ts';
-import { rejectJson } from './render.ts';
+import { hourJson, rejectJson } from './render.ts';
 
 export function listRoutes(app: FastifyInstance, ports: HttpPorts): void {
   app.get('/v1/tenants', async (request) => {
     readParams(request.query, {});
     return { tenants: await ports.listTenants() };
+  });
+
+  app.get('/v1/usage-hourly', async (request) => {
+    const { event_type: eventType, ...params } = readParams(request.query, { ...rangeParams(hour), ...pageParams });
+    const page = await ports.listUsageHourly({ ...params, eventType });
+    return { usage: page.rows.map(hourJson), next: page.next ?? null };
   });
 
   app.get('/v1/rejects', async (request) => {

@@ -36,7 +36,7 @@ export function logRoutes(app: FastifyInstance, ports: HttpPorts): void {
       lineage: lineage.id,
       first,
       end,
-      records: records.map((r) => recordJson(r, processor.process(r, lineage))),
+      records: records.map((r) => recordJson(r, processor.process(r, { lineage, segment: 0, rules: 1 }))),
       next,
     };
   });

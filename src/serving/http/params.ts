@@ -1,4 +1,5 @@
 /** Query parameters: every one that is not declared is refused, and every fault names field, value and what is allowed. */
+import { parseTime } from '../../domain/time.ts';
 import { MeterError } from '../../errors.ts';
 
 /** Reads one parameter; `undefined` where it was not given. Throws BAD_REQUEST. */
@@ -84,6 +85,12 @@ export const whole =
     return number;
   };
 
+/** A whole number that may be left out. */
+export const optional =
+  (least: number, most: number): Reader<number | undefined> =>
+  (value, field) =>
+    value === undefined ? undefined : whole(least, most, least)(value, field);
+
 export const oneOf =
   <T extends string>(names: readonly T[], absent: T): Reader<T> =>
   (value, field) => {
@@ -107,8 +114,29 @@ export const names: Reader<readonly string[]> = (value, field) => {
   return found;
 };
 
+/** Microseconds since 1970. */
+export const time: Reader<number | undefined> = (value, field) => {
+  if (value === undefined) return undefined;
+  const found = parseTime(/^\d{4}-\d\d-\d\d$/.test(value) ? `${value}T00:00Z` : value);
+  if (found === undefined || !Number.isSafeInteger(found))
+    throw badParam(field, value, 'ISO 8601 with its offset, such as 2026-01-31T00:00Z, or a date (in a URL + is %2B)');
+  return found;
+};
+
+const MICROS_PER_HOUR = 3_600_000_000;
+/** Hours since 1970. */
+export const hour: Reader<number | undefined> = (value, field) => {
+  const found = time(value, field);
+  if (found !== undefined && found % MICROS_PER_HOUR !== 0)
+    throw badParam(field, value, 'a whole hour in UTC, such as 2026-01-31T00:00Z, or a date');
+  return found === undefined ? undefined : found / MICROS_PER_HOUR;
+};
+
 const PAGE_ROWS = 100;
 const MAX_PAGE_ROWS = 1000;
 
 /** Of every list that comes in pages. */
 export const pageParams = { limit: whole(1, MAX_PAGE_ROWS, PAGE_ROWS), cursor: cursorText };
+
+/** Of lists that may be narrowed to a range of time. */
+export const rangeParams = (at: Reader<number | undefined>) => ({ tenant: text, event_type: text, from: at, to: at });

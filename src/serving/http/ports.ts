@@ -1,9 +1,8 @@
 /** What the HTTP server needs from the rest, and the shapes of its lists. */
 import type { Clock } from '../../clock.ts';
-import type { Facts, Producer, Reject, Source } from '../../contract.ts';
+import type { Facts, Producer, Reject, RuleSets, Source } from '../../contract.ts';
 import type { UsageEvent } from '../../domain/event.ts';
 import type { Kept } from '../../domain/kept.ts';
-import type { MeterSet } from '../../domain/meter.ts';
 import type { HttpFacts } from '../../observe/facts.ts';
 import type { Registry } from '../../observe/metrics.ts';
 import type { QueryService } from '../query.ts';
@@ -36,10 +35,29 @@ export interface ListedEventType {
   readonly events: number;
 }
 
+/** One hour of one event type of a tenant. */
+export interface ListedHour {
+  readonly tenant: string;
+  readonly eventType: string;
+  /** Hours since 1970. */
+  readonly hour: number;
+  readonly total: bigint;
+  readonly count: number;
+}
+/** `from` is included, `to` is not. */
+export interface Range {
+  readonly tenant?: string;
+  readonly eventType?: string;
+  readonly from?: number;
+  readonly to?: number;
+}
+
 /** Lists of what is published. A malformed cursor throws BAD_REQUEST with field `cursor`. */
 export interface Lists {
-  /** Newest first. */
-  listEvents(request: PageRequest & { readonly tenant?: string }): Promise<Page<ListedEvent>>;
+  /** Newest first; the range is in microseconds since 1970. */
+  listEvents(request: PageRequest & Range): Promise<Page<ListedEvent>>;
+  /** By tenant, event type and hour; the range is in hours since 1970. */
+  listUsageHourly(request: PageRequest & Range): Promise<Page<ListedHour>>;
   /** Newest first. */
   listRejects(request: PageRequest & { readonly tenant?: string; readonly code?: string }): Promise<Page<Reject>>;
   listTenants(): Promise<readonly ListedTenant[]>;
@@ -65,7 +83,9 @@ export interface HttpConfig extends Kept {
 export interface HttpPorts extends Lists {
   readonly producer: Pick<Producer, 'append'>;
   readonly query: Pick<QueryService, 'answer'>;
-  readonly meters: MeterSet;
+  readonly ruleSets: RuleSets;
+  /** Of each version of a meter that is or was being filled: segments in it. */
+  versions(): Promise<ReadonlyMap<string, number>>;
   /** Whether a meter that is implicit exists: its event type was seen, published or live. */
   knowsEventType(eventType: string): Promise<boolean>;
   /** For the audit of the raw log, and to tell tokens of other logs. */

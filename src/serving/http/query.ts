@@ -11,8 +11,9 @@ import {
   type WindowRequest,
   WINDOWS,
 } from '../../domain/window.ts';
+import { MeterError } from '../../errors.ts';
 import { leftOf } from './left.ts';
-import { demandSeen, findMeter, type MeterPath } from './meters.ts';
+import { demandSeen, findMeter, type MeterPath, VERSION } from './meters.ts';
 import { badParam, demandGroup, names, oneOf, readFilter, type Reader, readParams, text } from './params.ts';
 import type { HttpPorts } from './ports.ts';
 import { decodeToken } from './tokens.ts';
@@ -42,22 +43,27 @@ const QUERY = {
   zone,
   group_by: names,
   after: token,
+  version: VERSION,
 };
 
 export function queryRoutes(app: FastifyInstance, ports: HttpPorts): void {
   app.get<MeterPath>('/v1/meters/:key/query', async (request, reply) => {
-    const { tenant, group_by: groupBy, after, ...range } = readParams(request.query, QUERY, true);
+    const { tenant, group_by: groupBy, after, version, ...range } = readParams(request.query, QUERY, true);
     const edges = demandEdges(range);
-    const meter = findMeter(ports, request.params.key);
-    for (const name of groupBy) demandGroup('group_by', name, meter.groupBy);
-    const filter = readFilter(request.query, meter.groupBy);
     if (after !== undefined) await demandKnown(ports, after);
-    const answer = await ports.query.answer({ meter, tenant, edges, groupBy, filter, after }, leftOf(reply));
+    const left = leftOf(reply);
+    const { meter, answer } = await newest(ports, async () => {
+      const meter = findMeter(ports, request.params.key, version);
+      for (const name of groupBy) demandGroup('group_by', name, meter.groupBy);
+      const filter = readFilter(request.query, meter.groupBy);
+      return { meter, answer: await ports.query.answer({ meter, tenant, edges, groupBy, filter, after }, left) };
+    });
     // Asked behind the answer: with `after`, it may have waited for the very first event of this type.
     if (answer.rows.length === 0) await demandSeen(ports, meter);
     const { from, to, window, zone } = range;
     return {
       meter: meter.key,
+      version: meter.version,
       unit: meter.unit,
       tenant: tenant ?? null,
       from: formatMinute(from),
@@ -68,6 +74,19 @@ export function queryRoutes(app: FastifyInstance, ports: HttpPorts): void {
       proof: answer.proof,
     };
   });
+}
+
+/** A meter that is not known here may be new: another process declared it a moment ago. */
+async function newest<T>({ ruleSets }: HttpPorts, attempt: () => Promise<T>): Promise<T> {
+  const { version } = ruleSets.newest;
+  try {
+    return await attempt();
+  } catch (error) {
+    if (!(error instanceof MeterError && error.code === 'UNKNOWN_METER')) throw error;
+    await ruleSets.refresh();
+    if (ruleSets.newest.version === version) throw error;
+    return attempt();
+  }
 }
 
 function demandEdges(range: WindowRequest): readonly number[] {
@@ -91,10 +110,12 @@ async function demandKnown({ log }: HttpPorts, after: readonly Written[]): Promi
   throw badParam('after', foreign.lineage, 'a token of this log', 'names a lineage that is not known here');
 }
 
-const rowJson = ({ start, end, value, count, group }: AnswerRow) => ({
+const rowJson = ({ start, end, value, count, group, other, error }: AnswerRow) => ({
   start: formatMinute(start),
   end: formatMinute(end),
   value,
   count,
   group,
+  ...(other === undefined ? {} : { other }),
+  ...(error === undefined ? {} : { approximate: { relative_error: error } }),
 });

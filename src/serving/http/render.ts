@@ -6,6 +6,7 @@ import type { UsageEvent } from '../../domain/event.ts';
 import { isFault } from '../../domain/fault.ts';
 import { formatTime } from '../../domain/time.ts';
 import type { Decoded } from '../../processors/decode.ts';
+import type { ListedHour } from './ports.ts';
 
 /** ISO 8601, UTC, of milliseconds since 1970. */
 export const isoOf = (ms: number): string => formatTime(ms * 1000);
@@ -18,6 +19,15 @@ export const eventJson = (event: UsageEvent) => ({
   event_timestamp: formatTime(event.timestamp),
   subject: event.subject,
   properties: JSON.parse(event.properties) as unknown,
+});
+
+const MS_PER_HOUR = 3_600_000;
+export const hourJson = ({ tenant, eventType, hour, total, count }: ListedHour) => ({
+  tenant_id: tenant,
+  event_type: eventType,
+  hour: isoOf(hour * MS_PER_HOUR),
+  total_quantity: formatDecimal(total),
+  event_count: count,
 });
 
 const base64 = (value: Uint8Array): string => Buffer.from(value.buffer, value.byteOffset, value.length).toString('base64');

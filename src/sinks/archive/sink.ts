@@ -13,6 +13,7 @@ import type {
   Placed,
   PlacedBatch,
   Reject,
+  RuleSets,
   Sink,
 } from '../../contract.ts';
 import { END } from '../../contract.ts';
@@ -27,10 +28,8 @@ export interface ArchiveSinkPorts {
   readonly catalog: Catalog;
   readonly clock: Clock;
   readonly facts: Facts;
+  readonly ruleSets: Pick<RuleSets, 'newest'>;
 }
-
-/** The rule set that verdicts come from; a later version of the rules gets its own number. */
-const RULES = 1;
 
 export class ArchiveSink implements Sink {
   readonly name = 'archive';
@@ -42,10 +41,11 @@ export class ArchiveSink implements Sink {
     this.#ports = ports;
   }
 
-  async open(lineage: Lineage): Promise<Opened> {
-    this.#head = await this.#ports.catalog.head(lineage);
+  /** Waits for its parents: what is in force at their end is in force at its start. */
+  async open(lineage: Lineage): Promise<Opened | undefined> {
     this.#open = [];
-    return { row: this.#head };
+    this.#head = await this.#ports.catalog.head(lineage);
+    return this.#head && { row: this.#head };
   }
 
   async write(batch: PlacedBatch): Promise<'ok' | 'reopen'> {
@@ -68,7 +68,12 @@ export class ArchiveSink implements Sink {
     this.#open = this.#open.filter((r) => r.segment > segment);
     const row: SegmentRow = { ...rowOf(closed), ...countsOf(placed), object: await this.#put(closed.row, placed) };
     const rejects = placed.filter(isReject).map((r) => rejectOf(closed.row.lineage, r));
-    const outcome = await this.#ports.catalog.seal(row, closed.next, rejects, placed.flatMap(misroutedOf));
+    const outcome = await this.#ports.catalog.seal(
+      row,
+      closed.next,
+      rejects,
+      placed.flatMap(misroutedOf(this.#ports.ruleSets)),
+    );
     if (outcome === 'lost') return outcome;
     this.#head = closed.next;
     this.#ports.facts.sealed(row, (this.#ports.clock.now() - began) / 1000);
@@ -90,22 +95,31 @@ export class ArchiveSink implements Sink {
 
 const isReject = (r: Placed): boolean => r.verdict !== 'ok' && r.verdict !== 'MISROUTED';
 
-const rowOf = ({ row, end, next }: Closed): Omit<SegmentRow, 'object' | 'records' | 'ok' | 'firstOk' | 'lastOk'> => {
-  const { lineage, segment, start, format, arrival } = row;
-  return { lineage, segment, start, end, format, arrival, endArrival: next.arrival };
+type Counts = 'records' | 'ok' | 'firstOk' | 'lastOk' | 'newest';
+
+const rowOf = ({ row, end, next }: Closed): Omit<SegmentRow, 'object' | Counts> => {
+  const { lineage, segment, start, format, rules, arrival } = row;
+  return { lineage, segment, start, end, format, rules, arrival, endArrival: next.arrival };
 };
 
-function countsOf(placed: readonly Placed[]): Pick<SegmentRow, 'records' | 'ok' | 'firstOk' | 'lastOk'> {
+function countsOf(placed: readonly Placed[]): Pick<SegmentRow, Counts> {
   const ok = placed.filter((r) => r.verdict === 'ok');
-  return { records: placed.length, ok: ok.length, firstOk: ok[0]?.arrival ?? null, lastOk: ok.at(-1)?.arrival ?? null };
+  const newest = ok.reduce((most, { event }) => Math.max(most, event?.timestamp ?? 0), -1);
+  return {
+    records: placed.length,
+    ok: ok.length,
+    firstOk: ok[0]?.arrival ?? null,
+    lastOk: ok.at(-1)?.arrival ?? null,
+    newest: newest < 0 ? null : newest,
+  };
 }
 
-const archiveRecord = ({ record, event, verdict, arrival }: Placed): ArchiveRecord => ({
+const archiveRecord = ({ record, event, verdict, arrival, rules }: Placed): ArchiveRecord => ({
   position: record.position,
   arrival,
   key: record.key,
   verdict,
-  rules: RULES,
+  rules,
   event: event ?? null,
   value: verdict === 'ok' ? null : record.value,
 });
@@ -123,8 +137,12 @@ const rejectOf = (lineage: string, { record, event, verdict, arrival, field, rea
   value: record.value,
 });
 
-const misroutedOf = ({ verdict, event, record }: Placed): Outgoing[] =>
-  verdict === 'MISROUTED' && event !== undefined ? [{ routingKey: routingKeyOf(event), value: record.value }] : [];
+const misroutedOf =
+  ({ newest }: Pick<RuleSets, 'newest'>) =>
+  ({ verdict, event, record }: Placed): Outgoing[] =>
+    verdict === 'MISROUTED' && event !== undefined
+      ? [{ routingKey: routingKeyOf(event, newest.spread), value: record.value }]
+      : [];
 
 const plain = (records: readonly ArchiveRecord[]): string =>
   JSON.stringify(records, (_, value: unknown) =>

@@ -2,11 +2,9 @@
 import type { FenceState, SpeedCell } from '../../contract.ts';
 import {
   type Accumulators,
-  accumulatorsOf,
+  type Cell,
   type CellKey,
   type CellSelector,
-  type Contribution,
-  EMPTY,
   fieldOf,
   mergeAccumulators,
 } from '../../domain/cell.ts';
@@ -72,14 +70,13 @@ function child<K, V>(map: Map<K, V>, key: K, make: () => V): V {
   return value;
 }
 
-export function addToCell(bucket: Bucket, lineage: string, segment: number, contribution: Contribution): void {
+export function addToCell(bucket: Bucket, lineage: string, segment: number, cell: Cell): void {
   const segments = child(bucket.cells, lineage, () => new Map<number, SegmentCells>());
   const tenants = child(segments, segment, (): SegmentCells => new Map());
-  const fields = child(tenants, contribution.tenant, () => new Map<string, CellKey & Accumulators>());
-  const { tenant, meter, minute, group } = contribution;
-  const field = fieldOf(contribution);
-  const sum = mergeAccumulators(fields.get(field) ?? EMPTY, accumulatorsOf(contribution));
-  fields.set(field, { tenant, meter, minute, group, ...sum });
+  const fields = child(tenants, cell.tenant, () => new Map<string, CellKey & Accumulators>());
+  const field = fieldOf(cell);
+  const known = fields.get(field);
+  fields.set(field, known === undefined ? cell : { ...cell, ...mergeAccumulators(known, cell) });
 }
 
 function matches(cell: CellKey, { meter, fromMinute, toMinute }: CellSelector): boolean {

@@ -1,6 +1,6 @@
 /** Arguments of the speed store, checked before anything is written: what is malformed is refused, never half applied. */
 import type { AdvanceRequest, ApplyRequest, SpeedRecord } from '../../contract.ts';
-import type { Contribution } from '../../domain/cell.ts';
+import { AGGREGATIONS, type Contribution } from '../../domain/cell.ts';
 
 const DIGEST_LENGTH = 16;
 /** 38 decimal digits, 12 of them fractional: what one event may add. */
@@ -13,12 +13,17 @@ const isText = (value: unknown): boolean => typeof value === 'string' && value.l
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
 const isDigest = (value: unknown): boolean => typeof value === 'string' && value.length === DIGEST_LENGTH;
 
+const MEMBER_LENGTH = 8;
+const isMember = (value: unknown): boolean => typeof value === 'string' && value.length === MEMBER_LENGTH;
+
 function checkContribution(c: Contribution): void {
   demand(isText(c.tenant) && isText(c.meter) && typeof c.group === 'string', 'a contribution names no cell');
   demand(Number.isSafeInteger(c.minute), 'the minute of a contribution is no integer');
   demand(typeof c.value === 'bigint' && c.value < LIMIT && c.value > -LIMIT, 'the value of a contribution is no decimal');
   demand(typeof c.order === 'string', 'the order of a contribution is no text');
-  demand(['sum', 'count', 'min', 'max', 'average', 'latest'].includes(c.aggregation), 'no such aggregation');
+  demand(AGGREGATIONS.includes(c.aggregation), 'no such aggregation');
+  demand(c.aggregation !== 'unique_count' || isMember(c.member), 'a unique count has no member of 8 bytes');
+  demand(c.aggregation !== 'time_weighted_sum' || isCount(c.second), 'a reading has no second');
 }
 
 function checkRecord(r: SpeedRecord, last: string): void {
@@ -31,7 +36,10 @@ function checkRecord(r: SpeedRecord, last: string): void {
 export function checkApply(r: ApplyRequest): void {
   demand(isText(r.lineage) && isText(r.incarnation), 'apply names no lineage or incarnation');
   demand(isText(r.prev) && isText(r.to) && r.prev <= r.to, 'apply goes back');
-  demand(isCount(r.arrival) && isCount(r.oldest), 'the arrival or oldest epoch of an apply is no count');
+  demand(
+    isCount(r.arrival) && isCount(r.oldest) && isCount(r.rules),
+    'arrival, oldest epoch or rules of an apply are no count',
+  );
   let last = '';
   for (const record of r.records) {
     checkRecord(record, last);
@@ -46,7 +54,8 @@ export function checkAdvance(r: AdvanceRequest): void {
   demand(r.parents.every(isText), 'a parent of advance is no lineage');
   demand(r.floor === undefined || isCount(r.floor), 'a floor is no count');
   for (const key of r.keys ?? []) demand(isDigest(key.digest) && isCount(key.epoch), 'a key of advance is malformed');
-  if (r.fence !== undefined) demand(isText(r.fence.position) && isCount(r.fence.arrival), 'a fence is malformed');
+  if (r.fence !== undefined)
+    demand(isText(r.fence.position) && isCount(r.fence.arrival) && isCount(r.fence.rules), 'a fence is malformed');
 }
 
 export const checkCollect = (lineage: string, cut: number): void => {

@@ -4,7 +4,7 @@
  */
 import type { AdvanceRequest, ApplyRequest, BucketState, BucketView, RefusedBy, Reply, SpeedStore } from '../../contract.ts';
 import { END } from '../../contract.ts';
-import type { CellSelector } from '../../domain/cell.ts';
+import { type CellSelector, type Contribution, foldCells } from '../../domain/cell.ts';
 import { addToCell, type Bucket, copyBucket, emptyBucket, knows, remember, selectCells } from './bucket.ts';
 import { checkAdvance, checkApply, checkCollect, checkDrop } from './checks.ts';
 
@@ -30,12 +30,18 @@ export class MemorySpeedStore implements SpeedStore {
     if (b.incarnation !== request.incarnation) return Promise.resolve(refuse('incarnation'));
     if (fence === undefined || fence.position < request.prev) return Promise.resolve(refuse('fence'));
     if (b.oldest !== oldest) return Promise.resolve(refuse('oldest'));
+    const added = new Map<number, Contribution[]>();
     for (const r of request.records) {
       if (r.position < fence.position || knows(b, r.digest)) continue;
       remember(b, r.digest, r.epoch, oldest);
-      for (const contribution of r.contributions) addToCell(b, lineage, r.segment, contribution);
+      const segment = added.get(r.segment);
+      if (segment === undefined) added.set(r.segment, [...r.contributions]);
+      else segment.push(...r.contributions);
     }
-    if (request.to > fence.position) b.fences.set(lineage, { position: request.to, arrival: request.arrival });
+    // Folded first: an event a time, a large set of members would be copied as often.
+    for (const [segment, all] of added) for (const cell of foldCells(all)) addToCell(b, lineage, segment, cell);
+    if (request.to > fence.position)
+      b.fences.set(lineage, { position: request.to, arrival: request.arrival, rules: request.rules });
     return Promise.resolve({ ok: true, view: this.#view(b, lineage) });
   }
 
@@ -52,7 +58,7 @@ export class MemorySpeedStore implements SpeedStore {
     if (floor !== undefined) b.floors.set(lineage, Math.max(b.floors.get(lineage) ?? 0, floor));
     for (const { digest, epoch } of request.keys ?? []) if (!knows(b, digest)) remember(b, digest, epoch, oldest);
     if (fence !== undefined && !((b.fences.get(lineage)?.position ?? '') >= fence.position)) {
-      b.fences.set(lineage, { position: fence.position, arrival: fence.arrival });
+      b.fences.set(lineage, { position: fence.position, arrival: fence.arrival, rules: fence.rules });
     }
     b.marks.set(lineage, request.mark);
     return Promise.resolve({ ok: true, view: this.#view(b, lineage) });

@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import type { BatchSnapshot, Cut } from '../../contract.ts';
 import type { Cell } from '../../domain/cell.ts';
 import { parseSum } from '../../domain/decimal.ts';
+import { mergeStates } from '../../domain/state.ts';
 import { run } from './pool.ts';
 
 export interface PublishedHour {
@@ -24,7 +25,8 @@ const AUDIT = `
   WITH merged AS (
     SELECT tenant_id AS tenant, meter, minute / 60 * 60 AS minute, grp, sum(count)::text AS count, sum(sum)::text AS sum,
       min(min)::text AS min, max(max)::text AS max, max(latest_order) AS latest_order,
-      (array_agg(latest_value ORDER BY latest_order DESC NULLS LAST))[1]::text AS latest_value
+      (array_agg(latest_value ORDER BY latest_order DESC NULLS LAST))[1]::text AS latest_value,
+      array_agg(state) FILTER (WHERE state IS NOT NULL) AS states
     FROM rollups GROUP BY 1, 2, 3, 4
   ), hours AS (
     SELECT tenant_id AS tenant, event_type, (extract(epoch FROM hour) / 3600)::int AS hour, total_quantity::text AS total, event_count::text AS count
@@ -33,17 +35,33 @@ const AUDIT = `
   SELECT 0 AS kind, to_jsonb(cuts) AS row FROM cuts UNION ALL SELECT 1, to_jsonb(merged) FROM merged UNION ALL SELECT 2, to_jsonb(hours) FROM hours
   UNION ALL SELECT 3, jsonb_build_object('hour', usage_from) FROM installation`;
 
-type Texts = Readonly<Record<string, string>>;
 interface Row {
   readonly kind: number;
-  readonly row: Texts & {
+  readonly row: Readonly<Partial<Record<Text, string>>> & {
     readonly minute: number;
     readonly hour: number;
     readonly segments: number;
+    readonly rules: number;
     readonly arrival: number;
+    readonly states: readonly string[] | null;
   };
   readonly [column: string]: unknown;
 }
+
+type Text =
+  | 'tenant'
+  | 'meter'
+  | 'grp'
+  | 'count'
+  | 'sum'
+  | 'min'
+  | 'max'
+  | 'latest_order'
+  | 'latest_value'
+  | 'event_type'
+  | 'total'
+  | 'lineage'
+  | 'position';
 
 const optional = (text: string | null | undefined): bigint | undefined =>
   text === null || text === undefined ? undefined : parseSum(text);
@@ -62,6 +80,7 @@ function cellOf({ row }: Row): Cell {
     min: optional(row.min),
     max: optional(row.max),
     latest,
+    ...mergeStates(row.states ?? []),
   };
 }
 
@@ -75,7 +94,7 @@ const hourOf = ({ row }: Row): PublishedHour => ({
 
 const cutOf = ({ row }: Row): [string, Cut] => [
   row.lineage ?? '',
-  { segments: row.segments, position: row.position ?? '', arrival: row.arrival },
+  { segments: row.segments, position: row.position ?? '', arrival: row.arrival, rules: row.rules },
 ];
 
 export async function auditSnapshot(pool: Pool): Promise<Audit> {

@@ -1,8 +1,9 @@
 /** The published view on PostgreSQL: snapshots, look-ups, and the transaction that publishes. */
 import type { Pool } from 'pg';
-import type { BatchSnapshot, BatchView, Cut, KeyRow, RollupQuery } from '../../contract.ts';
+import type { BatchSnapshot, BatchView, Cut, Filled, KeyRow, RollupQuery } from '../../contract.ts';
 import type { Cell } from '../../domain/cell.ts';
 import { parseSum } from '../../domain/decimal.ts';
+import { mergeStates } from '../../domain/state.ts';
 import { prepareMonths } from './months.ts';
 import { inTransaction, type Queryable, run } from './pool.ts';
 import { publishTransaction } from './publish-transaction.ts';
@@ -12,6 +13,7 @@ interface CutRow {
   readonly segments: number;
   readonly position: string;
   readonly arrival: number;
+  readonly rules: number;
 }
 
 /**
@@ -20,19 +22,22 @@ interface CutRow {
  */
 const SNAPSHOT = `
   WITH chosen AS (
-    SELECT width_bucket(minute, $1::int[]) AS w, grp, meter, count, sum, min, max, latest_order, latest_value
+    SELECT width_bucket(minute, $1::int[]) AS w, CASE WHEN $6::boolean THEN tenant_id END AS tenant, grp, meter, count, sum, min, max,
+      latest_order, latest_value, state
     FROM rollups
     WHERE ($2::text IS NULL OR tenant_id = $2) AND ($3::text IS NULL OR meter = $3) AND minute >= $4 AND minute < $5
   ), merged AS (
-    SELECT w, meter, grp, sum(count)::text AS count, sum(sum)::text AS sum, min(min)::text AS min, max(max)::text AS max,
+    SELECT w, tenant, meter, grp, sum(count)::text AS count, sum(sum)::text AS sum, min(min)::text AS min, max(max)::text AS max,
       max(latest_order COLLATE "C") AS latest_order,
-      (array_agg(latest_value ORDER BY latest_order COLLATE "C" DESC NULLS LAST))[1]::text AS latest_value
-    FROM chosen GROUP BY w, meter, grp
+      (array_agg(latest_value ORDER BY latest_order COLLATE "C" DESC NULLS LAST))[1]::text AS latest_value,
+      array_agg(state) FILTER (WHERE state IS NOT NULL) AS states
+    FROM chosen GROUP BY w, tenant, meter, grp
   )
   SELECT (SELECT coalesce(json_agg(cuts), '[]') FROM cuts) AS cuts, (SELECT coalesce(json_agg(merged), '[]') FROM merged) AS cells`;
 
 interface MergedRow {
   readonly w: number;
+  readonly tenant: string | null;
   readonly meter: string;
   readonly grp: string;
   readonly count: string;
@@ -41,17 +46,17 @@ interface MergedRow {
   readonly max: string | null;
   readonly latest_order: string | null;
   readonly latest_value: string | null;
+  readonly states: readonly string[] | null;
 }
 
 const optional = (text: string | null): bigint | undefined => (text === null ? undefined : parseSum(text));
 
-const cutsOf = (rows: readonly CutRow[]): Map<string, Cut> =>
-  new Map(rows.map(({ lineage, segments, position, arrival }) => [lineage, { segments, position, arrival }]));
+const cutsOf = (rows: readonly CutRow[]): Map<string, Cut> => new Map(rows.map(({ lineage, ...cut }) => [lineage, cut]));
 
 function cellOf(row: MergedRow, { edges, tenant = '' }: RollupQuery): Cell {
   const { latest_order: order, latest_value: value } = row;
   return {
-    tenant,
+    tenant: row.tenant ?? tenant,
     meter: row.meter,
     minute: edges[row.w - 1] ?? 0,
     group: row.grp,
@@ -60,15 +65,29 @@ function cellOf(row: MergedRow, { edges, tenant = '' }: RollupQuery): Cell {
     min: optional(row.min),
     max: optional(row.max),
     latest: order === null || value === null ? undefined : { order, value: parseSum(value) },
+    ...mergeStates(row.states ?? []),
   };
 }
 
 async function snapshot(pool: Pool, query: RollupQuery): Promise<BatchSnapshot> {
   const { edges } = query;
   const range = [query.fromMinute ?? edges[0] ?? 0, query.toMinute ?? edges.at(-1) ?? 0];
-  const values: unknown[] = [edges, query.tenant ?? null, query.meter ?? null, ...range];
+  const values: unknown[] = [edges, query.tenant ?? null, query.meter ?? null, ...range, query.byTenant ?? false];
   const [row] = await run<{ cuts: CutRow[]; cells: MergedRow[] }>(pool, 'read the batch view', SNAPSHOT, values);
   return { cuts: cutsOf(row?.cuts ?? []), cells: (row?.cells ?? []).map((cell) => cellOf(cell, query)) };
+}
+
+const SERVING = 'SELECT meter FROM meters_serving';
+const SERVE = 'INSERT INTO meters_serving (meter) VALUES ($1) ON CONFLICT DO NOTHING';
+
+async function filled(pool: Pool): Promise<Filled> {
+  const text = 'SELECT meter, lineage, segments FROM meters_filled';
+  const rows = await run<{ meter: string; lineage: string; segments: number }>(pool, 'read how far meters are filled', text);
+  const all = new Map<string, Map<string, number>>();
+  for (const { meter, lineage, segments } of rows) {
+    all.set(meter, (all.get(meter) ?? new Map<string, number>()).set(lineage, segments));
+  }
+  return all;
 }
 
 type Keys = readonly { readonly tenant: string; readonly key: string }[];
@@ -91,6 +110,10 @@ export function postgresBatchView(pool: Pool): BatchView {
     transaction: (work) => inTransaction(pool, 'publish', (client) => work(publishTransaction(client))),
     prepare: (hours) => prepareMonths(pool, hours),
     cuts: async () => cutsOf(await run<CutRow & Record<string, unknown>>(pool, 'read the cuts', 'SELECT * FROM cuts')),
+    filled: () => filled(pool),
+    serving: async () =>
+      new Set((await run<{ meter: string }>(pool, 'read which meters answer', SERVING)).map((row) => row.meter)),
+    serve: async (meter) => void (await run(pool, `let ${meter} answer`, SERVE, [meter])),
     snapshot: (query) => snapshot(pool, query),
     holders: (keys) => holders(pool, keys),
   };

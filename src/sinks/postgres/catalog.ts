@@ -10,7 +10,7 @@ export interface CatalogOptions {
   readonly firstFormat: number;
 }
 
-const HEAD = 'lineage, segment, start, format, arrival, ended';
+const HEAD = 'lineage, segment, start, format, rules, arrival, ended';
 
 interface ManifestRow {
   readonly lineage: string;
@@ -18,6 +18,7 @@ interface ManifestRow {
   readonly start: string;
   readonly end: string;
   readonly format: number;
+  readonly rules: number;
   readonly arrival: number;
   readonly end_arrival: number;
   readonly object_key: string | null;
@@ -27,6 +28,7 @@ interface ManifestRow {
   readonly ok: number;
   readonly first_ok: number | null;
   readonly last_ok: number | null;
+  readonly newest: number | null;
   readonly [column: string]: unknown;
 }
 
@@ -36,6 +38,7 @@ const segmentRow = (r: ManifestRow): SegmentRow => ({
   start: r.start,
   end: r.end,
   format: r.format,
+  rules: r.rules,
   arrival: r.arrival,
   endArrival: r.end_arrival,
   object: r.object_key === null ? null : { key: r.object_key, sha256: r.object_sha256 ?? '', bytes: r.object_bytes ?? 0 },
@@ -43,6 +46,7 @@ const segmentRow = (r: ManifestRow): SegmentRow => ({
   ok: r.ok,
   firstOk: r.first_ok,
   lastOk: r.last_ok,
+  newest: r.newest,
 });
 
 /**
@@ -51,13 +55,13 @@ const segmentRow = (r: ManifestRow): SegmentRow => ({
  */
 const SEAL = `
   WITH head AS (
-    UPDATE heads SET segment = $4, start = $5, format = $6, arrival = $7
+    UPDATE heads SET segment = $4, start = $5, format = $6, arrival = $7, rules = $30
     WHERE lineage = $1 AND segment = $2 AND start = $3 AND NOT ended
     RETURNING lineage
   ), row AS (
     INSERT INTO manifest (lineage, segment, start, "end", format, arrival, end_arrival,
-      object_key, object_sha256, object_bytes, records, ok, first_ok, last_ok)
-    SELECT $1, $2, $3, $8, $9, $10, $7, $11, $12, $13, $14, $15, $16, $17 FROM head
+      object_key, object_sha256, object_bytes, records, ok, first_ok, last_ok, rules, newest)
+    SELECT $1, $2, $3, $8, $9, $10, $7, $11, $12, $13, $14, $15, $16, $17, $31, $32 FROM head
   ), rejected AS (
     INSERT INTO rejects (lineage, position, code, field, reason, arrival, key, tenant_id, event_type, value)
     SELECT r.* FROM head, unnest($18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::bigint[],
@@ -88,8 +92,19 @@ function sealValues(row: SegmentRow, next: Head, rejects: readonly Reject[], mis
     ...rejectColumns(rejects),
     misrouted.map((record) => record.routingKey),
     misrouted.map((record) => record.value),
+    next.rules,
+    row.rules,
+    row.newest,
   ];
 }
+
+/** What is in force at the end of the parents is in force here: a child never reads their control records. */
+const FIRST_HEAD = `
+  INSERT INTO heads (lineage, segment, start, format, rules, arrival)
+  SELECT $1, 0, $2, coalesce((SELECT format FROM heads WHERE lineage = ANY ($4::text[]) ORDER BY rules DESC, lineage LIMIT 1), $3),
+    coalesce((SELECT max(rules) FROM heads WHERE lineage = ANY ($4::text[])), 1), 0
+  WHERE (SELECT count(*) FROM heads WHERE lineage = ANY ($4::text[]) AND ended) = cardinality($4::text[])
+  ON CONFLICT DO NOTHING`;
 
 const SEGMENTS_BEFORE = `
   SELECT heads.lineage, last.segment + 1 AS segments
@@ -100,15 +115,14 @@ const SEGMENTS_BEFORE = `
   ) AS last`;
 
 export function postgresCatalog(pool: Pool, { firstFormat }: CatalogOptions): Catalog {
-  const headOf = async (lineage: Lineage): Promise<Head> => {
+  const headOf = async (lineage: Lineage): Promise<Head | undefined> => {
     const what = `read the head of ${lineage.id}`;
-    const [found] = await run<Head & Record<string, unknown>>(pool, what, `SELECT ${HEAD} FROM heads WHERE lineage = $1`, [
-      lineage.id,
-    ]);
+    const look = () =>
+      run<Head & Record<string, unknown>>(pool, what, `SELECT ${HEAD} FROM heads WHERE lineage = $1`, [lineage.id]);
+    const [found] = await look();
     if (found !== undefined) return found;
-    const insert = `INSERT INTO heads (lineage, segment, start, format, arrival) VALUES ($1, 0, $2, $3, 0) ON CONFLICT DO NOTHING`;
-    await run(pool, what, insert, [lineage.id, lineage.origin, firstFormat]);
-    return headOf(lineage);
+    await run(pool, what, FIRST_HEAD, [lineage.id, lineage.origin, firstFormat, lineage.parents]);
+    return (await look())[0];
   };
   const rows = async (what: string, text: string, values: unknown[]): Promise<SegmentRow[]> =>
     (await run<ManifestRow>(pool, what, text, values)).map(segmentRow);

@@ -35,6 +35,9 @@ const LIST = `
     (extract(epoch FROM event_timestamp) * 1000000)::bigint AS micros
   FROM metering_events
   WHERE ($1::text IS NULL OR tenant_id = $1)
+    AND ($6::text IS NULL OR event_type = $6)
+    AND ($7::bigint IS NULL OR event_timestamp >= to_timestamp(0) + $7 * interval '1 microsecond')
+    AND ($8::bigint IS NULL OR event_timestamp < to_timestamp(0) + $8 * interval '1 microsecond')
     AND ($2::bigint IS NULL OR (event_timestamp, tenant_id, idempotency_key) < (to_timestamp(0) + $2 * interval '1 microsecond', $3::text, $4::text))
   ORDER BY event_timestamp DESC, tenant_id DESC, idempotency_key DESC LIMIT $5`;
 
@@ -57,6 +60,11 @@ export interface EventRequest {
   readonly limit: number;
   readonly cursor?: string;
   readonly tenant?: string;
+  readonly eventType?: string;
+  /** Microseconds since 1970, included. */
+  readonly from?: number;
+  /** Not included. */
+  readonly to?: number;
 }
 
 /** By event time, newest first. Throws BAD_REQUEST for a malformed cursor. */
@@ -64,9 +72,9 @@ export async function listEvents(pool: Pool, request: EventRequest): Promise<Lis
   const [micros = null, tenant = null, key = null] = readCursor(request.cursor, 3);
   if (micros !== null && !/^\d{1,16}$/.test(micros))
     throw new MeterError('BAD_REQUEST', 'read the cursor: no time in it', { field: 'cursor' });
-  const rows = (await run<Row>(pool, 'list events', LIST, [request.tenant ?? null, micros, tenant, key, request.limit])).map(
-    published,
-  );
+  const range = [request.eventType ?? null, request.from ?? null, request.to ?? null];
+  const values = [request.tenant ?? null, micros, tenant, key, request.limit, ...range];
+  const rows = (await run<Row>(pool, 'list events', LIST, values)).map(published);
   const last = rows.length === request.limit ? rows.at(-1)?.event : undefined;
   return { rows, next: last && writeCursor([String(last.timestamp), last.tenant, last.key]) };
 }

@@ -18,9 +18,9 @@ export const INSERT_EVENTS = `
   RETURNING position`;
 
 export const WRITE_PARTIALS = `
-  INSERT INTO partials (lineage, segment, tenant_id, meter, minute, grp, count, sum, min, max, latest_order, latest_value)
+  INSERT INTO partials (lineage, segment, tenant_id, meter, minute, grp, count, sum, min, max, latest_order, latest_value, state)
   SELECT $1, $2, c.* FROM unnest($3::text[], $4::text[], $5::int[], $6::text[],
-    $7::bigint[], $8::numeric[], $9::numeric[], $10::numeric[], $11::text[], $12::numeric[]) AS c
+    $7::bigint[], $8::numeric[], $9::numeric[], $10::numeric[], $11::text[], $12::numeric[], $13::text[]) AS c
   ON CONFLICT DO NOTHING`;
 
 export const WRITE_HOUR_PARTIALS = `
@@ -46,6 +46,22 @@ export const RECOMPUTE_ROLLUPS = `
     GROUP BY 1, 2, 3, 4
   ) AS n
   WHERE r.tenant_id = n.tenant_id COLLATE "C" AND r.meter = n.meter COLLATE "C" AND r.minute = n.minute AND r.grp = n.grp COLLATE "C"`;
+
+export const READ_STATES = `
+  SELECT k.n::int AS n, array_agg(p.state) AS states
+  FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) WITH ORDINALITY AS k (tenant_id, meter, minute, grp, n)
+  JOIN partials p ON ${SAME_CELL('p')}
+  GROUP BY k.n`;
+
+export const WRITE_STATES = `
+  UPDATE rollups r SET state = k.state
+  FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[]) AS k (tenant_id, meter, minute, grp, state)
+  WHERE ${SAME_CELL('r')}`;
+
+export const RAISE_FILLED = `
+  INSERT INTO meters_filled (meter, lineage, segments) VALUES ($1, $2, $3)
+  ON CONFLICT (meter, lineage) DO UPDATE SET segments = excluded.segments
+  WHERE meters_filled.segments < excluded.segments`;
 
 export const INSERT_HOURS = `
   INSERT INTO usage_hourly (tenant_id, event_type, hour)
@@ -96,6 +112,7 @@ export const WRITE_REJECTS = `
 
 /** Never goes back: a publisher that was left behind changes nothing. */
 export const RAISE_CUT = `
-  INSERT INTO cuts (lineage, segments, position, arrival) VALUES ($1, $2, $3, $4)
-  ON CONFLICT (lineage) DO UPDATE SET segments = excluded.segments, position = excluded.position, arrival = excluded.arrival
+  INSERT INTO cuts (lineage, segments, position, arrival, rules) VALUES ($1, $2, $3, $4, $5)
+  ON CONFLICT (lineage) DO UPDATE SET segments = excluded.segments, position = excluded.position, arrival = excluded.arrival,
+    rules = excluded.rules
   WHERE cuts.segments < excluded.segments`;

@@ -2,6 +2,7 @@
 import type { ArchivedEvent, Cut, HourUsage, Position, PublishTransaction, Reject } from '../../contract.ts';
 import type { Cell } from '../../domain/cell.ts';
 import { formatDecimal } from '../../domain/decimal.ts';
+import { encodeState, mergeStates } from '../../domain/state.ts';
 import { holders } from './batch-view.ts';
 import { type Queryable, run } from './pool.ts';
 import { rejectColumns } from './rejects.ts';
@@ -43,7 +44,23 @@ const accumulators = (cells: readonly Cell[]): unknown[] => [
   cells.map((c) => decimal(c.max)),
   cells.map((c) => c.latest?.order ?? null),
   cells.map((c) => decimal(c.latest?.value)),
+  cells.map(encodeState),
 ];
+
+interface StateRow {
+  readonly n: number;
+  readonly states: (string | null)[];
+  readonly [column: string]: unknown;
+}
+
+/** Under the locks, in a statement after them: what no database adds up is merged here. */
+async function recomputeStates(on: Queryable, sql: Statements, cells: readonly Cell[]): Promise<void> {
+  const rows = await run<StateRow>(on, 'publish: read states', sql.READ_STATES, cellKeys(cells));
+  const merged = rows.map(({ n, states }) => ({ cell: cells[n - 1], state: encodeState(mergeStates(states)) }));
+  const found = merged.flatMap(({ cell, state }) => (cell === undefined ? [] : [{ cell, state }]));
+  const values = [...cellKeys(found.map(({ cell }) => cell)), found.map(({ state }) => state)];
+  await run(on, 'publish: write states', sql.WRITE_STATES, values);
+}
 
 /** Other texts than ours are for tests that show what each statement is for. */
 export type Statements = Readonly<Record<keyof typeof texts, string>>;
@@ -83,6 +100,8 @@ export function publishTransaction(on: Queryable, sql: Statements = texts): Publ
     },
     recomputeRollups: async (cells, hours) => {
       if (cells.length > 0) await step('recompute rollups', sql.RECOMPUTE_ROLLUPS, cellKeys(cells));
+      const stateful = cells.filter((cell) => encodeState(cell) !== null);
+      if (stateful.length > 0) await recomputeStates(on, sql, stateful);
       if (hours.length === 0) return;
       await step('recompute hours', sql.RECOMPUTE_HOURS, hourKeys(hours));
       // A statement of its own, and the days are locked by now: it sees the hours that other publishers committed before.
@@ -91,7 +110,9 @@ export function publishTransaction(on: Queryable, sql: Statements = texts): Publ
     writeRejects: async (rejects: readonly Reject[]) => {
       if (rejects.length > 0) await step('write rejects', sql.WRITE_REJECTS, rejectColumns(rejects));
     },
-    raiseCut: (lineage: string, { segments, position, arrival }: Cut) =>
-      step('raise the cut', sql.RAISE_CUT, [lineage, segments, position, arrival]),
+    raiseFilled: (meter, lineage, segments) =>
+      step('raise how far a meter is filled', sql.RAISE_FILLED, [meter, lineage, segments]),
+    raiseCut: (lineage: string, { segments, position, arrival, rules }: Cut) =>
+      step('raise the cut', sql.RAISE_CUT, [lineage, segments, position, arrival, rules]),
   };
 }

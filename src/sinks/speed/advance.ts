@@ -22,7 +22,7 @@ type Chunk = Pick<AdvanceRequest, 'floor' | 'keys' | 'fence'>;
 
 /** How far a lineage is folded; one that never was starts at its origin. */
 export const cutOf = (cuts: ReadonlyMap<string, Cut>, lineage: Lineage): Cut =>
-  cuts.get(lineage.id) ?? { segments: 0, position: lineage.origin, arrival: 0 };
+  cuts.get(lineage.id) ?? { segments: 0, position: lineage.origin, arrival: 0, rules: 0 };
 const fencePosition = (cut: Cut): string => (cut.segments === CUT_END ? END : cut.position);
 const isBehind = (view: BucketView, cut: Cut): boolean => view.fence === undefined || view.fence < fencePosition(cut);
 
@@ -84,7 +84,7 @@ export async function advance(
     if (!(await send(ports, lineage, bucket, behind, mint, { floor: cut.segments }))) return undefined;
   }
   if (!(await loadKeys(ports, lineage, cut, behind, mint))) return undefined;
-  const fence = { position: fencePosition(cut), arrival: cut.arrival };
+  const fence = { position: fencePosition(cut), arrival: cut.arrival, rules: cut.rules };
   for (const bucket of behind.keys()) {
     if (!(await send(ports, lineage, bucket, behind, mint, { fence }))) return undefined;
   }

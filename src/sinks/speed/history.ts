@@ -1,5 +1,5 @@
 /** The keys that a bucket must know again after a loss, read from the archive: published, and of an epoch that is kept. */
-import type { Archive, Catalog, Cut } from '../../contract.ts';
+import type { Archive, Catalog, Cut, RuleSets } from '../../contract.ts';
 import { CUT_END } from '../../contract.ts';
 import { keyDigest } from '../../domain/canonical.ts';
 import { epochOf, lookUpBefore } from '../../domain/epoch.ts';
@@ -17,6 +17,7 @@ export interface KnownKey {
 export interface HistoryPorts {
   readonly archive: Archive;
   readonly catalog: Catalog;
+  readonly ruleSets: Pick<RuleSets, 'newest' | 'get'>;
   readonly buckets: number;
   readonly epochMs: number;
 }
@@ -29,14 +30,17 @@ export async function* publishedKeys(
   oldest: number,
 ): AsyncGenerator<KnownKey[]> {
   const { epochMs, buckets } = ports;
+  const { spread } = ports.ruleSets.newest;
   for await (const row of manifestRows(ports.catalog, lineage)) {
     if (row.segment >= cut.segments) return;
     if (row.lastOk === null || epochOf(row.lastOk, epochMs) < oldest) continue;
+    // History that was just imported arrived now, and is old all the same: every copy of it is looked up.
+    if (row.newest !== null && row.newest < lookUpBefore(oldest, epochMs)) continue;
     const page: KnownKey[] = [];
     for (const { event, verdict, arrival } of await readSegment(ports.archive, row)) {
       const epoch = epochOf(arrival, epochMs);
       if (verdict !== 'ok' || event === null || epoch < oldest) continue;
-      const bucket = bucketOf(routingKeyOf(event), buckets);
+      const bucket = bucketOf(routingKeyOf(event, spread), buckets);
       page.push({ bucket, epoch, timestamp: event.timestamp, digest: keyDigest(event.tenant, event.key) });
     }
     yield page;

@@ -60,12 +60,14 @@ export class SpeedSink implements Sink {
     this.#lineage = lineage.id;
     this.#views = views ?? [];
     const least = fences.reduce((a, b) => (a < b ? a : b));
-    return { row: await this.#rowAt(lineage, least) };
+    const row = await this.#rowAt(lineage, least);
+    return row && { row };
   }
 
   /** The head first: it may move past the position between two look-ups, but then the manifest has the row. */
-  async #rowAt(lineage: Lineage, position: Position): Promise<Head> {
+  async #rowAt(lineage: Lineage, position: Position): Promise<Head | undefined> {
     const head = await this.#ports.catalog.head(lineage);
+    if (head === undefined) return undefined;
     if (head.start <= position) return head;
     const row = await this.#ports.catalog.rowOf(lineage.id, position);
     if (row !== undefined) return { ...row, ended: false };
@@ -85,7 +87,10 @@ export class SpeedSink implements Sink {
   /** Each bucket's records that count, less those whose first copy the batch view knows. */
   async #shares(batch: PlacedBatch): Promise<Map<number, SpeedRecord[]>> {
     const { buckets, epochMs } = this.#ports;
-    const bucketed = batch.records.filter(isOk).map((r) => ({ r, bucket: bucketOf(routingKeyOf(r.event), buckets) }));
+    const bucketed = batch.records.filter(isOk).map((r) => {
+      const { spread } = this.#ports.ruleSets.get(r.rules);
+      return { r, bucket: bucketOf(routingKeyOf(r.event, spread), buckets) };
+    });
     const oldestOf = (bucket: number): number => this.#views[bucket]?.oldest ?? 0;
     const known = await knownDuplicates(this.#ports.batch, this.#lineage, bucketed, oldestOf, epochMs);
     const shares = new Map<number, SpeedRecord[]>();
@@ -102,8 +107,9 @@ export class SpeedSink implements Sink {
     if (incarnation === undefined || fence === undefined || oldest === undefined) return { ok: false, refused: 'fence' };
     // A replay starts at the start of a segment, hence often below this bucket's fence: what it holds is cropped there.
     const to = batch.next > fence ? batch.next : fence;
-    const { arrival } = batch;
-    const request: ApplyRequest = { bucket, lineage: this.#lineage, incarnation, prev: fence, to, arrival, oldest, records };
+    const { arrival, rules } = batch;
+    const place = { bucket, lineage: this.#lineage, incarnation, prev: fence, to };
+    const request: ApplyRequest = { ...place, arrival, rules, oldest, records };
     const reply = await this.#ports.store.apply(request);
     if (reply.ok) this.#views[bucket] = reply.view;
     return reply;

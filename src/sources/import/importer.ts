@@ -1,14 +1,13 @@
-/** Imports a file: rows to events, in batches, with back-pressure; what cannot be used goes into a file of its own. */
-import { createWriteStream, type WriteStream } from 'node:fs';
-import { once } from 'node:events';
-import { checkEvent, checkTime, type NativeFields, type UsageEvent } from '../../domain/event.ts';
-import { FUTURE_BOUND_MS } from '../../domain/epoch.ts';
-import { type Fault, isFault } from '../../domain/fault.ts';
-import { UnsafeNumber } from '../../domain/json.ts';
-import { checkKept, FOR_EVER, type Kept } from '../../domain/kept.ts';
-import { MeterError } from '../../errors.ts';
-import { type Cell, columnsOf, keyOf, type Mapping, textOf } from './mapping.ts';
-import { openRows, type Row } from './rows.ts';
+/** Imports a file or a folder: rows to events, in batches, with back-pressure; what cannot be used goes into a file of its own. */
+import type { UsageEvent } from '../../domain/event.ts';
+import { FOR_EVER, type Kept } from '../../domain/kept.ts';
+import { Checkpoint, type CheckpointOptions } from './checkpoint.ts';
+import { type InputFile, inputOf } from './files.ts';
+import { columnsOf, demandFileInKey, type Mapping } from './mapping.ts';
+import { Rejects } from './rejects.ts';
+import type { Row, RowFile } from './row.ts';
+import { eventsOf } from './row-events.ts';
+import { openRows } from './rows.ts';
 
 export interface ImportOptions {
   readonly path: string;
@@ -18,6 +17,10 @@ export interface ImportOptions {
   readonly batch: number;
   /** The file for rows that cannot be used; made only when there is one. */
   readonly rejectsPath: string;
+  /** Where to go on, and where to note what is done; removed behind a finished import. */
+  readonly checkpoint?: CheckpointOptions;
+  /** Resolves when what was sent is where it stays: before that no import is finished. */
+  readonly settled?: () => Promise<void>;
   readonly now: () => number;
   /** What the installation keeps; absent: everything, or a server judges. */
   readonly kept?: Kept;
@@ -32,114 +35,134 @@ export interface ImportProgress {
 }
 
 export interface ImportResult {
+  readonly files: number;
+  /** Read by this run. */
   readonly rows: number;
   readonly events: number;
   readonly rejected: number;
+  /** Rows and whole files that an earlier run had done. */
+  readonly skippedRows: number;
+  readonly skippedFiles: number;
 }
 
-/** `YYYY-MM-DD HH:MM:SS.fffffff` is UTC unless it says otherwise; further digits than microseconds are cut off. */
-export function timeText(text: string): string {
-  const trimmed = text.trim();
-  return /[Zz]$|[+-]\d\d:?\d\d$/.test(trimmed.slice(10)) ? trimmed : `${trimmed}Z`;
-}
-
-const cellOf = (cell: Cell, values: NativeFields): unknown => ('value' in cell ? cell.value : values[cell.column]);
-
-/** The fields of each event of a row. */
-export function fieldsOf({ row, values = {} }: Row, mapping: Mapping): NativeFields[] {
-  const properties = Object.fromEntries([...mapping.properties].map(([name, cell]) => [name, cellOf(cell, values) ?? null]));
-  const subject = mapping.subject === undefined ? undefined : textOf(cellOf(mapping.subject, values));
-  return mapping.events.map(({ eventType, quantity }) => {
-    const amount = cellOf(quantity, values);
-    return {
-      tenant_id: textOf(cellOf(mapping.tenant, values)),
-      event_type: eventType,
-      // A number of NDJSON keeps its text, however long: it stands in a file, nobody can be asked for a string.
-      quantity: amount instanceof UnsafeNumber ? amount.text : typeof amount === 'string' ? amount.trim() : amount,
-      idempotency_key: keyOf(mapping.idempotencyKey, row, eventType, values),
-      event_timestamp: timeText(textOf(values[mapping.time.column])),
-      ...(subject === undefined || subject === '' ? {} : { subject }),
-      properties,
-    };
-  });
-}
-
-/** Rows that cannot be used, one JSON object a line. */
-class Rejects {
-  readonly #path: string;
-  #stream: WriteStream | undefined;
-  count = 0;
-
-  constructor(path: string) {
-    this.#path = path;
-  }
-
-  async add(row: Row, fault: Pick<Fault, 'code' | 'field' | 'value' | 'reason'>): Promise<void> {
-    this.count += 1;
-    this.#stream ??= createWriteStream(this.#path);
-    const line = `${JSON.stringify({ line: row.line, row: row.row, ...fault })}\n`;
-    if (!this.#stream.write(line)) await once(this.#stream, 'drain');
-  }
-
-  async close(): Promise<void> {
-    if (this.#stream === undefined) return;
-    this.#stream.end();
-    await once(this.#stream, 'close');
-  }
-}
-
-function demandColumns(mapping: Mapping, header: readonly string[]): void {
-  const missing = columnsOf(mapping).filter((name) => !header.includes(name));
-  if (missing.length === 0) return;
-  throw new MeterError('BAD_MAPPING', `the file has no column ${missing.join(', ')}`, {
-    value: missing.join(', '),
-    allowed: header.join(', '),
-  });
-}
-
-/** What a row gives: its events, or the first fault of any of them. A row is used whole or not at all. */
-function eventsOf(row: Row, mapping: Mapping, now: number, kept: Kept): UsageEvent[] | Fault {
-  const events: UsageEvent[] = [];
-  for (const fields of fieldsOf(row, mapping)) {
-    const event = checkEvent(fields);
-    if (isFault(event)) return event;
-    const wrong = checkTime(event, now) ?? checkKept(event, now + FUTURE_BOUND_MS, kept);
-    if (wrong !== undefined) return wrong;
-    events.push(event);
-  }
-  return events;
-}
-
-/** Throws BAD_INPUT_FILE, BAD_MAPPING, or what `send` throws. Importing again changes nothing: keys are those of the rows. */
-export async function importFile(options: ImportOptions): Promise<ImportResult> {
-  const { path, mapping, send, batch, now, kept = FOR_EVER, onProgress, signal } = options;
-  const file = await openRows(path, (header) => {
-    demandColumns(mapping, header);
-  });
-  const rejects = new Rejects(options.rejectsPath);
-  let [rows, events] = [0, 0];
-  let waiting: UsageEvent[] = [];
-  const flush = async (): Promise<void> => {
-    if (waiting.length > 0) await send(waiting);
-    events += waiting.length;
-    waiting = [];
-    onProgress?.({ bytes: file.read(), ofBytes: file.bytes, rows });
-  };
+/**
+ * Throws BAD_INPUT_FILE, BAD_MAPPING, BAD_CHECKPOINT, BAD_OUTPUT, or what `send` throws. Importing again changes nothing: keys are
+ * those of the rows.
+ */
+export async function importPath(options: ImportOptions): Promise<ImportResult> {
+  const { isFolder, files } = await inputOf(options.path);
+  if (isFolder) demandFileInKey(options.mapping);
+  const checkpoint = options.checkpoint && (await Checkpoint.open(options.checkpoint));
+  const work = new Import(options, files, checkpoint);
   try {
-    for await (const row of file.rows) {
+    for (const file of files) await work.take(file);
+    await work.finish();
+    await options.settled?.();
+  } catch (error) {
+    await work.giveUp();
+    throw error;
+  }
+  await checkpoint?.remove();
+  return work.result();
+}
+
+/** One run over all files: batches reach over the ends of files, because folders often hold small ones. */
+class Import {
+  readonly #options: ImportOptions;
+  readonly #ofBytes: number;
+  readonly #files: number;
+  readonly #checkpoint: Checkpoint | undefined;
+  readonly #rejects: Rejects;
+  #waiting: UsageEvent[] = [];
+  #bytesBefore = 0;
+  #rows = 0;
+  #events = 0;
+  #skippedRows = 0;
+  #skippedFiles = 0;
+
+  constructor(options: ImportOptions, files: readonly InputFile[], checkpoint: Checkpoint | undefined) {
+    this.#checkpoint = checkpoint;
+    this.#options = options;
+    this.#files = files.length;
+    this.#ofBytes = files.reduce((sum, file) => sum + file.bytes, 0);
+    this.#rejects = new Rejects(options.rejectsPath, checkpoint?.rejectsBytes ?? 0);
+  }
+
+  async take(file: InputFile): Promise<void> {
+    const { mapping } = this.#options;
+    const done = (await this.#checkpoint?.doneOf(file)) ?? { rows: 0, isWhole: false };
+    if (done.isWhole) {
+      this.#skippedFiles += 1;
+      this.#skippedRows += done.rows;
+    } else {
+      const opened = await openRows(file.path, { columns: columnsOf(mapping), isGuarded: mapping.isGuarded });
+      await this.#checkpoint?.opened(file, done.rows);
+      await this.#readAll(file, opened, done.rows);
+    }
+    this.#bytesBefore += file.bytes;
+  }
+
+  async #readAll(file: InputFile, opened: RowFile, skip: number): Promise<void> {
+    const { signal, batch } = this.#options;
+    let rows = 0;
+    for await (const row of opened.rows) {
       signal?.throwIfAborted();
       rows += 1;
-      const found: UsageEvent[] | Fault =
-        row.values === undefined
-          ? { code: 'UNDECODABLE', field: '', value: '', reason: row.fault ?? '' }
-          : eventsOf(row, mapping, now(), kept);
-      if (Array.isArray(found)) waiting.push(...found);
-      else await rejects.add(row, found);
-      if (waiting.length >= batch) await flush();
+      if (rows <= skip) {
+        this.#skippedRows += 1;
+        continue;
+      }
+      await this.#use(file, row);
+      if (this.#waiting.length < batch) continue;
+      this.#checkpoint?.read(file, rows, false);
+      await this.#flush(opened.read());
     }
-    await flush();
-  } finally {
-    await rejects.close();
+    this.#checkpoint?.read(file, rows, true);
   }
-  return { rows, events, rejected: rejects.count };
+
+  async #use(file: InputFile, row: Row): Promise<void> {
+    const { mapping, now, kept = FOR_EVER } = this.#options;
+    this.#rows += 1;
+    const found =
+      row.values === undefined
+        ? { code: 'UNDECODABLE' as const, field: '', value: '', reason: row.fault ?? '' }
+        : eventsOf(file.name, row, mapping, { now: now(), kept });
+    if ('code' in found) await this.#rejects.add({ file: file.name, line: row.line, row: row.row }, found);
+    else this.#waiting.push(...found);
+  }
+
+  /** Sends what waits; then everything read so far is done. */
+  async #flush(bytesOfFile: number): Promise<void> {
+    const { send, onProgress } = this.#options;
+    if (this.#waiting.length > 0) await send(this.#waiting);
+    this.#events += this.#waiting.length;
+    this.#waiting = [];
+    await this.#checkpoint?.acknowledged(this.#rejects);
+    onProgress?.({ bytes: this.#bytesBefore + bytesOfFile, ofBytes: this.#ofBytes, rows: this.#rows });
+  }
+
+  async finish(): Promise<void> {
+    await this.#flush(0);
+    await this.#rejects.flush();
+    await this.#checkpoint?.save(this.#rejects);
+    await this.#rejects.close();
+  }
+
+  /** Notes what is done all the same. What went wrong first is what the caller is told. */
+  async giveUp(): Promise<void> {
+    await this.#rejects.flush().catch(() => undefined);
+    await this.#checkpoint?.leave(this.#rejects).catch(() => undefined);
+    await this.#rejects.close();
+  }
+
+  result(): ImportResult {
+    return {
+      files: this.#files,
+      rows: this.#rows,
+      events: this.#events,
+      rejected: this.#rejects.count,
+      skippedRows: this.#skippedRows,
+      skippedFiles: this.#skippedFiles,
+    };
+  }
 }

@@ -89,11 +89,7 @@ export const MUTANTS = [
   random(
     'count-from-min-f',
     "a worker counts segments from min f, not from the segment's start",
-    patch(
-      speed,
-      'return { row: await this.#rowAt(lineage, least) };',
-      'return { row: { ...(await this.#rowAt(lineage, least)), start: least } };',
-    ),
+    patch(speed, 'return row && { row };', 'return row && { row: { ...row, start: least } };'),
   ),
   random(
     'segment-limit-from-own-default',
@@ -109,6 +105,66 @@ export const MUTANTS = [
     'end-leaves-the-open-segment',
     'the last records of a closed lineage are never sealed',
     patch(segment, 'if (this.#records > 0) closed(this.#close(this.#arrival));\n  }\n\n  get', '}\n\n  get'),
+  ),
+  // versions and spread
+  random(
+    'version-from-own-configuration',
+    'a worker measures by the newest rules it knows, not by those in force at the record',
+    patch('src/processors/meter.ts', '= ruleSets.get(rules);', '= ruleSets.newest;'),
+  ),
+  random(
+    'older-announcement-taken',
+    'a rules record that announces an older version takes it back',
+    patch(segment, 'control.rules > this.#rules', 'control.rules !== this.#rules'),
+  ),
+  random(
+    'rules-in-mid-segment',
+    'a rules record does not close its segment, and its two kinds of records meet in one partial',
+    patch(segment, 'this.#closing = { format: this.#format, rules: control.rules };', 'this.#rules = control.rules;'),
+  ),
+  random(
+    'filled-before-published',
+    'a version is filled with segments that are not published yet, whose winners nobody knows',
+    patch('src/batch/backfill.ts', 'if (stop.aborted || row.segment >= cut) return false;'),
+  ),
+  random(
+    'serves-before-filled',
+    'a version answers before every lineage is filled',
+    patch('src/batch/backfill.ts', 'if (!isWhole) return;'),
+  ),
+  random(
+    'filled-again-what-is-measured',
+    'segments that were published with a version are filled into it, too',
+    patch('src/batch/backfill.ts', 'if (await isMeasured(ports, row.rules, meter)) return true;'),
+    patch(
+      'src/batch/publish.ts',
+      'const missing = ok.filter(isMissing);',
+      'const missing = ok.filter((e) => isMissing(e) || true);',
+    ),
+    patch(
+      'src/batch/publish.ts',
+      'await tx.writePartials(lineage.id, row.segment, cells, []);',
+      'await tx.writePartials(lineage.id, row.segment + 1_000_000, cells, []);',
+    ),
+  ),
+  random(
+    'dropped-version-answers',
+    'a reader that has not heard of newer rules answers a version that they let go',
+    patch('src/serving/query.ts', 'if (rules.version > known.version) demandMeasured(meter, rules);'),
+  ),
+  random(
+    'spread-ignored',
+    'a worker judges the home of a record without the spread',
+    patch('src/processors/validate.ts', 'routingKeyOf(event, spread)', 'routingKeyOf(event, new Map())'),
+  ),
+  random(
+    'buckets-without-spread',
+    'a reader asks one bucket of a tenant that is spread',
+    patch(
+      'src/serving/query.ts',
+      'bucketsOfTenant(tenant, this.#ports.buckets, spread)',
+      'bucketsOfTenant(tenant, this.#ports.buckets, new Map())',
+    ),
   ),
   // start, advance, collect
   random(
@@ -187,15 +243,19 @@ export const MUTANTS = [
   random(
     'misrouted-counted-where-they-lie',
     'no MISROUTED verdict',
-    patch('src/processors/validate.ts', 'if (!lineage.owns(routingKeyOf(event)))', 'if (routingKeyOf(event) === undefined)'),
+    patch(
+      'src/processors/validate.ts',
+      'if (!lineage.owns(routingKeyOf(event, spread)))',
+      'if (routingKeyOf(event, spread) === undefined)',
+    ),
   ),
   random(
     'misrouted-stay-away',
     'sealing writes no outbox rows',
     patch(
       'src/sinks/archive/sink.ts',
-      'rejects, placed.flatMap(misroutedOf))',
-      'rejects, placed.flatMap(misroutedOf).slice(placed.length))',
+      'placed.flatMap(misroutedOf(this.#ports.ruleSets))',
+      'placed.slice(placed.length).flatMap(misroutedOf(this.#ports.ruleSets))',
     ),
   ),
   random(
@@ -225,12 +285,12 @@ export const MUTANTS = [
   script(
     'rows-locked-in-any-order',
     'publish locks rollup rows in the order of the log',
-    patch('src/domain/cell.ts', '[...cells].sort(([a], [b]) => (a < b ? -1 : 1)).map', '[...cells].map'),
+    patch('src/domain/cell.ts', '[...sums].sort(([a], [b]) => (a < b ? -1 : 1)).map', '[...sums].map'),
   ),
   random(
     'winners-by-key',
     'publish takes every event whose key has a row as a winner',
-    patch(publish, ' && row.lineage === lineage.id && row.position === position'),
+    patch(publish, ' && row.lineage === id && row.position === position'),
   ),
   random(
     'cut-outside-the-transaction',
@@ -238,13 +298,13 @@ export const MUTANTS = [
     patch(
       publish,
       'return ports.batch.transaction((tx) => fold(',
-      'await ports.batch.transaction((tx) => tx.raiseCut(lineage.id, cut));\n  return ports.batch.transaction((tx) => fold(',
+      'const cut = { segments: row.segment + 1, position: row.end, arrival: row.endArrival, rules: row.rules + 9 };\n  await ports.batch.transaction((tx) => tx.raiseCut(lineage.id, cut));\n  return ports.batch.transaction((tx) => fold(',
     ),
   ),
   random(
     'conflicts-forgotten',
     'publish writes no rejects',
-    patch(publish, 'await tx.writeRejects(conflicts(lineage.id, ok, firsts, inserted, held));'),
+    patch(publish, 'await tx.writeRejects(conflicts(lineage.id, ok, firsts, inserted, held, ports.ruleSets));'),
   ),
   random(
     'reader-counts-the-cut-twice',
@@ -283,10 +343,6 @@ export const SPARE = [
   random(
     'winners-from-returning',
     'publish takes the rows that its own INSERT returned as winners, and is retried',
-    patch(
-      publish,
-      'return inserted.has(position) || (row !== undefined && row.lineage === lineage.id && row.position === position);',
-      'return inserted.has(position) && row === row;',
-    ),
+    patch(publish, 'inserted.has(e.position) || holds(held, lineage, e);', 'inserted.has(e.position);'),
   ),
 ];

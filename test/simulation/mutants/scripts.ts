@@ -49,7 +49,7 @@ class Stage {
 
   fact(tenant: string, key: string, units = this.world.now / UNIT_MS): Fact {
     const quantity = 7n * 10n ** 12n;
-    return { tenant, key, timestamp: units * UNIT_MS * 1000, quantity, digest: keyDigest(tenant, key) };
+    return { tenant, key, timestamp: units * UNIT_MS * 1000, quantity, digest: keyDigest(tenant, key), k: 0 };
   }
 
   send(fact: Fact, copies = 1): void {
