@@ -382,6 +382,10 @@ export interface PublishTransaction {
   holders(keys: readonly { readonly tenant: string; readonly key: string }[]): Promise<readonly KeyRow[]>;
   /** Under deterministic keys: writing them again changes nothing. */
   writePartials(lineage: string, segment: number, cells: readonly Cell[], hours: readonly HourUsage[]): Promise<void>;
+  /** The `ok` events of a segment that did not count. What its first publish noted stands. */
+  writeCopies(lineage: string, segment: number, positions: readonly Position[]): Promise<void>;
+  /** Undefined: not noted, because the segment was published before keys could be forgotten. */
+  copies(lineage: string, segment: number): Promise<ReadonlySet<Position> | undefined>;
   /** Inserts missing rollup rows as zero and locks them all, in key order: cells, then hours, then the UTC days of the hours. */
   lockRollups(cells: readonly Cell[], hours: readonly HourUsage[]): Promise<void>;
   /** In a new statement: rollups of these keys = their partials; in one more, days = their hours. Never an increment. */

@@ -240,5 +240,14 @@ export function batchViewConformance(name: string, make: () => Promise<BatchFixt
       for (let n = 0; n < 2; n += 1) await batch.serve('calls@2');
       expect([...(await batch.serving())]).toEqual(['calls@2']);
     });
+
+    test('BV-14: the copies of a segment are those that its first publish noted', async () => {
+      expect(await batch.transaction((tx) => tx.copies('l0', 1))).toBeUndefined();
+      await batch.transaction((tx) => tx.writeCopies('l0', 1, []));
+      for (const positions of [[at(7), at(9)], [at(8)]]) await batch.transaction((tx) => tx.writeCopies('l0', 2, positions));
+      await batch.transaction((tx) => tx.writeCopies('l0', 1, [at(1)]));
+      const copies = (segment: number) => batch.transaction((tx) => tx.copies('l0', segment));
+      expect([await copies(1), await copies(2), await copies(3)]).toEqual([new Set(), new Set([at(7), at(9)]), undefined]);
+    });
   });
 }

@@ -39,6 +39,8 @@ const emptyTables = () => ({
   hourPartials: new Map<string, HourPartial>(),
   rollups: new Map<string, Cell>(),
   hours: new Map<string, HourUsage>(),
+  /** `lineage#segment` -> positions */
+  copies: new Map<string, ReadonlySet<Position>>(),
   cuts: new Map<string, Cut>(),
   rejects: new Map<string, Reject>(),
   /** `meter|lineage` -> segments */
@@ -152,6 +154,9 @@ export class Database {
           for (const hour of hours)
             writes.hourPartials.set(`${lineage}#${segment}|${hourId(hour)}`, { lineage, segment, hour });
         }),
+      writeCopies: (lineage, segment, positions) =>
+        statement('write copies', () => void writes.copies.set(`${lineage}#${segment}`, new Set(positions))),
+      copies: (lineage, segment) => statement('read copies', () => this.committed.copies.get(`${lineage}#${segment}`)),
       lockRollups: (cells, hours) => statement('lock rollups', () => this.#lockRollups(process, tx, cells, hours)),
       recomputeRollups: (cells, hours) => statement('recompute', () => this.#recompute(process, tx, cells, hours)),
       writeRejects: (rejects) =>
@@ -266,8 +271,9 @@ export class Database {
     const { committed } = this;
     for (const name of Object.keys(committed) as (keyof Tables)[]) {
       const into: Map<string, unknown> = committed[name];
-      // Partials under keys that are there stay as they are (ON CONFLICT DO NOTHING).
-      for (const [id, row] of tx.writes[name]) if (!name.endsWith('artials') || !into.has(id)) into.set(id, row);
+      // Partials and copies under keys that are there stay as they are (ON CONFLICT DO NOTHING).
+      const stays = name === 'copies' || name.endsWith('artials');
+      for (const [id, row] of tx.writes[name]) if (!stays || !into.has(id)) into.set(id, row);
     }
     this.#release(tx);
     this.#snap();

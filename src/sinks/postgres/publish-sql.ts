@@ -58,6 +58,11 @@ export const WRITE_STATES = `
   FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[]) AS k (tenant_id, meter, minute, grp, state)
   WHERE ${SAME_CELL('r')}`;
 
+export const WRITE_COPIES = `
+  INSERT INTO copies (lineage, segment, positions) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`;
+
+export const READ_COPIES = `SELECT positions FROM copies WHERE lineage = $1 AND segment = $2`;
+
 export const RAISE_FILLED = `
   INSERT INTO meters_filled (meter, lineage, segments) VALUES ($1, $2, $3)
   ON CONFLICT (meter, lineage) DO UPDATE SET segments = excluded.segments

@@ -87,6 +87,12 @@ export function publishTransaction(on: Queryable, sql: Statements = texts): Publ
       const sums = [hours.map((h) => formatDecimal(h.total)), hours.map((h) => h.count)];
       await step('write hourly partials', sql.WRITE_HOUR_PARTIALS, [lineage, segment, ...hourKeys(hours), ...sums]);
     },
+    writeCopies: (lineage, segment, positions) => step('write copies', sql.WRITE_COPIES, [lineage, segment, positions]),
+    copies: async (lineage, segment) => {
+      const values = [lineage, segment];
+      const [row] = await run<{ positions: string[] }>(on, 'publish: read copies', sql.READ_COPIES, values);
+      return row && new Set(row.positions);
+    },
     lockRollups: async (cells, hours) => {
       if (cells.length > 0) {
         await step('insert missing rollups', sql.INSERT_ROLLUPS, cellKeys(cells));

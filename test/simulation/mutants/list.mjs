@@ -43,6 +43,11 @@ export const MUTANTS = [
     'a copy counts whose key is gone',
     patch('src/processors/validate.ts', ' ?? checkKept(event, arrival, kept)'),
   ),
+  random(
+    'filled-by-the-keys-alone',
+    'a version is filled by rows of keys that may be forgotten',
+    patch(publish, 'const copies = await tx.copies(lineage.id, row.segment);', 'const copies = undefined;'),
+  ),
 
   // apply
   random('no-prev-check', 'apply accepts a fence that went back', patch(store, ' || fence.position < request.prev')),

@@ -13,6 +13,15 @@ CREATE TABLE usage_daily (
 INSERT INTO usage_daily (tenant_id, event_type, day, total_quantity, event_count)
 SELECT tenant_id, event_type, (hour AT TIME ZONE 'UTC')::date, sum(total_quantity), sum(event_count) FROM usage_hourly GROUP BY 1, 2, 3;
 
+-- The `ok` events of a published segment that did not count: what fills a meter version from the archive needs to know it
+-- after their keys are gone. Segments of before have no row; their keys are all there.
+CREATE TABLE copies (
+  lineage   text COLLATE "C" NOT NULL,
+  segment   int NOT NULL,
+  positions text[] NOT NULL,
+  PRIMARY KEY (lineage, segment)
+);
+
 -- A tenant's events of a type in a range of time, summed without a look at the rows.
 CREATE INDEX metering_events_usage ON metering_events (tenant_id, event_type, event_timestamp) INCLUDE (quantity);
 
