@@ -12,7 +12,7 @@ export async function generated() {
   const rows = SETTINGS.map((s) => {
     const bounds =
       s.type === 'integer'
-        ? ` ${s.least ?? 0} to ${s.most ?? '2^53 - 1'}.`
+        ? ` ${s.zero ? '0, or ' : ''}${s.least ?? 0} to ${s.most ?? '2^53 - 1'}.`
         : s.choices
           ? ` One of ${s.choices.join(', ')}.`
           : '';

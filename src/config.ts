@@ -22,6 +22,10 @@ export interface Config {
   readonly archiveFormat: number;
   readonly pastBoundMs: number;
   readonly logRetentionMs: number;
+  readonly eventRowRetentionMs: number;
+  readonly keyRetentionMs: number;
+  readonly usageRetentionMonths: number;
+  readonly propertiesIndex: 'off' | 'on';
   readonly maxUnsettled: number;
   readonly gcGraceMs: number;
   readonly drainMs: number;
@@ -53,10 +57,11 @@ export const envName = (name: string): string => `METERFOLD_${name.replace(/[A-Z
 /** The value, or why it is none. */
 type Read = { readonly value: unknown } | { readonly fault: string };
 
-function readInteger(raw: unknown, { least = 0, most = Number.MAX_SAFE_INTEGER }: Setting): Read {
+function readInteger(raw: unknown, { least = 0, most = Number.MAX_SAFE_INTEGER, zero = false }: Setting): Read {
   const value = typeof raw === 'string' && /^\d{1,16}$/.test(raw) ? Number(raw) : raw;
+  if (zero && value === 0) return { value };
   const ok = Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
-  return ok ? { value } : { fault: `a whole number from ${least} to ${most}` };
+  return ok ? { value } : { fault: `${zero ? '0, or ' : ''}a whole number from ${least} to ${most}` };
 }
 
 function readSetting(setting: Setting, raw: unknown, dir: string): Read {

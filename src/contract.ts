@@ -415,9 +415,13 @@ export interface PublishTransaction {
   holders(keys: readonly { readonly tenant: string; readonly key: string }[]): Promise<readonly KeyRow[]>;
   /** Under deterministic keys: writing them again changes nothing. */
   writePartials(lineage: string, segment: number, cells: readonly Cell[], hours: readonly HourUsage[]): Promise<void>;
-  /** Inserts missing rollup rows as zero and locks them all, in key order. */
+  /** The `ok` events of a segment that did not count. What its first publish noted stands. */
+  writeCopies(lineage: string, segment: number, positions: readonly Position[]): Promise<void>;
+  /** Undefined: not noted, because the segment was published before keys could be forgotten. */
+  copies(lineage: string, segment: number): Promise<ReadonlySet<Position> | undefined>;
+  /** Inserts missing rollup rows as zero and locks them all, in key order: cells, then hours, then the UTC days of the hours. */
   lockRollups(cells: readonly Cell[], hours: readonly HourUsage[]): Promise<void>;
-  /** In a new statement: rollups of these keys = their partials. Never an increment. */
+  /** In a new statement: rollups of these keys = their partials; in one more, days = their hours. Never an increment. */
   recomputeRollups(cells: readonly Cell[], hours: readonly HourUsage[]): Promise<void>;
   /** Keyed by position. */
   writeRejects(rejects: readonly Reject[]): Promise<void>;
@@ -448,7 +452,7 @@ export interface BatchView {
   /** Commits when `work` resolves, rolls back when it throws. Retries nothing. */
   transaction<T>(work: (tx: PublishTransaction) => Promise<T>): Promise<T>;
   /** What a publish of these needs outside its transaction (monthly partitions). Idempotent. */
-  prepare(hours: readonly HourUsage[]): Promise<void>;
+  prepare(hours: readonly Pick<HourUsage, 'hour'>[]): Promise<void>;
   cuts(): Promise<ReadonlyMap<string, Cut>>;
   filled(): Promise<Filled>;
   /** Versions of meters that answer: those of the first rule set, and those that are filled. */
@@ -458,6 +462,23 @@ export interface BatchView {
   /** Cuts and rollups of one snapshot. */
   snapshot(query: RollupQuery): Promise<BatchSnapshot>;
   holders(keys: readonly { readonly tenant: string; readonly key: string }[]): Promise<readonly KeyRow[]>;
+}
+
+/**
+ * What retention takes from the tables, in steps that are short transactions of their own. Repeating one changes nothing.
+ * Called only for what no record that is still to come can need. Times are event times in ms.
+ */
+export interface Tables {
+  /** Takes subject and properties from rows before this, up to `limit` a transaction. Answers how many; 0: there are no more. */
+  emptyEvents(before: number, limit: number): Promise<number>;
+  /** Forgets keys, with their rows. Answers as above. */
+  forgetKeys(before: number, limit: number): Promise<number>;
+  /** Months since 1970. */
+  oldestUsageMonth(): Promise<number | undefined>;
+  /** Forgets what the hours up to the end of this month were summed from. Answers as above. */
+  forgetHours(month: number, limit: number): Promise<number>;
+  /** Drops a month of hourly usage without stopping readers and writers of others. A step that died half way is finished. */
+  dropUsageMonth(month: number): Promise<void>;
 }
 
 // ------------------------------------------------------------------------------------------------ what operators see

@@ -4,6 +4,8 @@ export interface Setting {
   readonly type: 'integer' | 'text' | 'boolean' | 'choice' | 'tenants' | 'module' | 'modules' | 'privacy';
   readonly default?: unknown;
   readonly least?: number;
+  /** 0 is allowed below `least`: it switches off. */
+  readonly zero?: boolean;
   readonly most?: number;
   readonly choices?: readonly string[];
   readonly secret?: boolean;
@@ -114,6 +116,43 @@ export const SETTINGS: readonly Setting[] = [
     default: HOUR,
     least: 0,
     description: 'How long published records stay in the log, ms of arrival.',
+  },
+  {
+    name: 'eventRowRetentionMs',
+    type: 'integer',
+    default: 0,
+    least: HOUR,
+    zero: true,
+    description: 'How long event rows keep subject and properties, ms of event time; 0: for ever. Their keys stay.',
+  },
+  {
+    name: 'keyRetentionMs',
+    type: 'integer',
+    default: 0,
+    least: DAY,
+    zero: true,
+    fixed: true,
+    description:
+      'How long keys are kept, ms of event time; 0: for ever. Events older than this become `TOO_OLD`, also as history.',
+  },
+  {
+    name: 'usageRetentionMonths',
+    type: 'integer',
+    default: 0,
+    least: 1,
+    most: 1200,
+    zero: true,
+    fixed: true,
+    description:
+      'Months of `usage_hourly` that are kept before the current one; 0: for ever. Events of earlier ones become `TOO_OLD`.',
+  },
+  {
+    name: 'propertiesIndex',
+    type: 'choice',
+    default: 'off',
+    choices: ['off', 'on'],
+    description:
+      'A GIN index on the properties of event rows, made or dropped at the start; docs/tables.md says what it costs.',
   },
   {
     name: 'maxUnsettled',

@@ -7,6 +7,7 @@
  */
 import { fillVersions } from './batch/backfill.ts';
 import { collect } from './batch/collect.ts';
+import { expire, hoursAhead } from './batch/expiry.ts';
 import { publishLineage } from './batch/publisher.ts';
 import { relay } from './batch/relay.ts';
 import { trimLineage } from './batch/retention.ts';
@@ -22,7 +23,9 @@ import type {
   RuleSets,
   Source,
   SpeedStore,
+  Tables,
 } from './contract.ts';
+import type { Kept } from './domain/kept.ts';
 import type { ArchiveFormats } from './domain/segment.ts';
 import { decode } from './processors/decode.ts';
 import { meter } from './processors/meter.ts';
@@ -42,6 +45,7 @@ export interface Ports {
   readonly archive: Archive;
   readonly catalog: Catalog;
   readonly batch: BatchView;
+  readonly tables: Tables;
   /** Versions of meters, tenants and spread. */
   readonly ruleSets: RuleSets;
   readonly clock: Clock;
@@ -52,6 +56,8 @@ export interface Ports {
 }
 
 export interface Settings {
+  /** A bound of verdicts: fixed at the first start, and the same for every process. */
+  readonly kept: Kept;
   readonly formats: ArchiveFormats;
   readonly buckets: number;
   readonly epochMs: number;
@@ -59,23 +65,24 @@ export interface Settings {
   readonly maxUnsettled: number;
   readonly gcGraceMs: number;
   readonly logRetentionMs: number;
+  readonly eventRowRetentionMs: number;
 }
 
 /** Every record: what it is, whether it counts, what it adds to which cells. */
-const judged = (p: Ports): Stage<Metered> =>
+const judged = (p: Ports, { kept }: Settings): Stage<Metered> =>
   from(p.log)
     .through(decode)
-    .through(() => validate(p.ruleSets))
+    .through(() => validate(p.ruleSets, kept))
     .through(() => meter(p));
 
 /** From the log to live counters and archive. */
-export const metering = (p: Ports, s: Settings): Topology => judged(p).into(liveCounters(p, s), sealedArchive(p));
+export const metering = (p: Ports, s: Settings): Topology => judged(p, s).into(liveCounters(p, s), sealedArchive(p));
 
 /** From the log to the archive alone: what an import of history needs. */
-export const archiving = (p: Ports): Topology => judged(p).into(sealedArchive(p));
+export const archiving = (p: Ports, s: Settings): Topology => judged(p, s).into(sealedArchive(p));
 
 /** From the log to live counters alone: what a reader of a directory without a server needs. */
-export const counting = (p: Ports, s: Settings): Topology => judged(p).into(liveCounters(p, s));
+export const counting = (p: Ports, s: Settings): Topology => judged(p, s).into(liveCounters(p, s));
 
 const liveCounters =
   (p: Ports, { buckets, epochMs }: Settings) =>
@@ -91,6 +98,7 @@ const PUBLISH_MS = 1000;
 const RELAY_MS = 1000;
 const BACKFILL_MS = 500;
 const RETENTION_MS = 10_000;
+const MONTHS_MS = 3_600_000;
 
 /** worker: one lane a lineage. Resolves when `stop` aborted and all lanes have drained. */
 export const work = (p: Ports, s: Settings, topology: Topology, stop: AbortSignal): Promise<void> => {
@@ -154,13 +162,28 @@ export const retention = (p: Ports, { logRetentionMs: keepMs }: Settings): Role 
   };
 };
 
+/** months: partitions of the hourly usage that publishes will need. */
+export const months = (p: Ports): Role => ({
+  name: 'months',
+  everyMs: MONTHS_MS,
+  step: () => p.batch.prepare(hoursAhead(p.clock.now())),
+});
+
+/** expiry: months, keys and the payload of event rows that settings let go of leave the tables. */
+export const expiry = (p: Ports, s: Settings): Role => ({
+  name: 'expiry',
+  everyMs: RETENTION_MS,
+  step: async (stop) => void (await expire({ ...p, source: p.log }, s, p.clock.now(), stop)),
+});
+
 /** All roles in one process. Resolves when `stop` aborted and all have drained; throws the first fatal error. */
 export async function runAll(ports: Ports, s: Settings, topology: Wiring, stop: AbortSignal): Promise<void> {
   const failed = new AbortController();
   const over = AbortSignal.any([stop, failed.signal]);
   const sealed = new Wake(ports.clock);
   const p = { ...ports, facts: pokeOnSeal(ports.facts, sealed) };
-  const roles = [publisher(p, sealed), backfill(p), collector(p, s), relaying(p), scheduler(p, s), retention(p, s)];
+  const folding = [publisher(p, sealed), backfill(p), collector(p, s), relaying(p)];
+  const roles = [...folding, scheduler(p, s), months(p), retention(p, s), expiry(p, s)];
   const running = [work(p, s, topology(p, s), over), ...roles.map((role) => runRole(p, role, over))];
   const outcomes = await Promise.allSettled(running.map((role) => role.catch((error: unknown) => fail(failed, error))));
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;

@@ -66,6 +66,8 @@ async function fold(tx: PublishTransaction, ports: PublishPorts, { lineage, row,
   const cells = cellsOf({ lineage, row, ok }, isWinner, ports.ruleSets);
   const hours = hoursOf(winners);
   await tx.writePartials(lineage.id, row.segment, cells, hours);
+  const copies = ok.filter((e) => !isWinner(e)).map(({ position }) => position);
+  if (ok.length > 0) await tx.writeCopies(lineage.id, row.segment, copies);
   await tx.lockRollups(cells, hours);
   await tx.recomputeRollups(cells, hours);
   await tx.writeRejects(conflicts(lineage.id, ok, firsts, inserted, held, ports.ruleSets));
@@ -132,8 +134,12 @@ export async function fillSegment(ports: PublishPorts, lineage: Lineage, row: Se
       .some((known) => meterId(known) === id);
   const missing = ok.filter(isMissing);
   await ports.batch.transaction(async (tx) => {
-    const held = await holdersOf(tx, missing, new Set());
-    const cells = cellsOf({ lineage, row, ok: missing }, (e) => holds(held, lineage, e), ports.ruleSets, [meter]);
+    const copies = await tx.copies(lineage.id, row.segment);
+    // Who won was noted by the publish: the row of a key may be gone. Where it was not, no key has ever been forgotten.
+    const held = copies === undefined ? await holdersOf(tx, missing, new Set()) : new Map<string, KeyRow>();
+    const isWinner = (e: ArchivedEvent): boolean =>
+      copies === undefined ? holds(held, lineage, e) : !copies.has(e.position);
+    const cells = cellsOf({ lineage, row, ok: missing }, isWinner, ports.ruleSets, [meter]);
     await tx.writePartials(lineage.id, row.segment, cells, []);
     await tx.lockRollups(cells, []);
     await tx.recomputeRollups(cells, []);

@@ -21,6 +21,7 @@ interface Accepted {
     readonly code?: string;
     readonly field?: string;
     readonly value?: string;
+    readonly reason?: string;
   }[];
 }
 
@@ -67,7 +68,7 @@ export class Client {
     }
     throw new MeterError(
       'BAD_INPUT_FILE',
-      `import: the server rejected ${answer.rejected} events, the first with ${wrong.code ?? ''}`,
+      `import: the server rejected ${answer.rejected} events, the first with ${wrong.code ?? ''}: ${wrong.reason ?? ''}`,
       {
         ...(wrong.field === undefined ? {} : { field: wrong.field }),
         ...(wrong.value === undefined ? {} : { value: wrong.value }),

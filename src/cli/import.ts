@@ -5,6 +5,7 @@ import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Edge } from '../domain/edge.ts';
 import type { UsageEvent } from '../domain/event.ts';
+import { FOR_EVER, type Kept } from '../domain/kept.ts';
 import { asError, MeterError } from '../errors.ts';
 import { maintain } from '../embedded/maintenance.ts';
 import { openFacts } from '../observe/facts.ts';
@@ -46,6 +47,8 @@ interface Target {
   readonly settled: () => Promise<void>;
   /** Names the log: rows that are done in one log are not done in another. */
   readonly identity: string;
+  /** What is kept there, as far as the import judges it. */
+  readonly kept: Kept;
 }
 
 interface Running {
@@ -75,7 +78,7 @@ function checkpointOf({ path, flags, streams }: Running, identity: string): Chec
   return { path: file, identity, now, note: streams.err };
 }
 
-async function runImport(running: Running, { send, settled, edge, identity }: Target): Promise<ImportResult> {
+async function runImport(running: Running, { send, settled, edge, kept, identity }: Target): Promise<ImportResult> {
   const { path, flags, streams, stop: signal } = running;
   const text = await readMapping(flags.mapping);
   const mapping = parseMapping(text);
@@ -87,7 +90,7 @@ async function runImport(running: Running, { send, settled, edge, identity }: Ta
   const [rejectsPath, onProgress] = [rejectsOf(path, flags), progress.show];
   try {
     const files = { path, rejectsPath, checkpoint };
-    return await importPath({ ...files, mapping, send, settled, edge, batch: BATCH, now, signal, onProgress });
+    return await importPath({ ...files, mapping, kept, send, settled, edge, batch: BATCH, now, signal, onProgress });
   } finally {
     progress.end();
   }
@@ -131,7 +134,7 @@ async function importToServer(running: Running, client: Client): Promise<ImportR
     for (const code of codes) filtered[code] = (filtered[code] ?? 0) + 1;
   };
   const identity = identityOf(lineages.map(({ lineage }) => lineage));
-  const result = await runImport(running, { send, settled: () => Promise.resolve(), identity });
+  const result = await runImport(running, { send, settled: () => Promise.resolve(), identity, kept: FOR_EVER });
   return { ...result, events: result.events - gone, filtered };
 }
 
@@ -156,7 +159,7 @@ async function importIntoDirectory(running: Running, config: Config): Promise<Im
     const lineages = await stores.log.lineages();
     const identity = identityOf(lineages.map(({ id }) => id));
     const edge = await openEdge(config, { stores, facts, processors });
-    const target = { edge, send: ahead.send.bind(ahead), settled: ahead.published.bind(ahead), identity };
+    const target = { edge, kept: config, send: ahead.send.bind(ahead), settled: ahead.published.bind(ahead), identity };
     return await Promise.race([runImport(running, target), failed]);
   } finally {
     over.abort();

@@ -16,6 +16,7 @@ import { openRegistry } from '../observe/metrics.ts';
 import { runRole } from '../runtime/role.ts';
 import { httpServer } from '../serving/http/server.ts';
 import type { QueryService } from '../serving/query.ts';
+import { shapeIndexes } from '../sinks/postgres/indexes.ts';
 import { metering, type Ports, runAll, type Settings } from '../topology.ts';
 import { openEdge } from './edge.ts';
 import { loadProcessors } from './modules.ts';
@@ -64,6 +65,7 @@ export async function loadDeclared({ metersFile: path, tenants, maxGroups }: Con
 }
 
 export const settingsOf = (config: Config): Settings => ({
+  kept: config,
   formats: ARCHIVE_FORMATS,
   buckets: config.buckets,
   epochMs: config.epochMs,
@@ -71,7 +73,19 @@ export const settingsOf = (config: Config): Settings => ({
   maxUnsettled: config.maxUnsettled,
   gcGraceMs: config.gcGraceMs,
   logRetentionMs: config.logRetentionMs,
+  eventRowRetentionMs: config.eventRowRetentionMs,
 });
+
+async function openShaped(config: Config, clock: Clock): Promise<Stores> {
+  const stores = await openStores(config, clock, { role: 'dev', declared: await loadDeclared(config) });
+  try {
+    await shapeIndexes(stores.pool, config);
+    return stores;
+  } catch (error) {
+    await stores.close();
+    throw error;
+  }
+}
 
 const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost']);
 
@@ -89,7 +103,7 @@ export async function startProduct(config: Config, given: ProductPorts): Promise
   demandLoopback(config);
   const processors = await loadProcessors(config.processors, given.processors ?? []);
   const { lend = (own: Stores): Stores => own } = given;
-  const stores = lend(await openStores(config, given.clock, { role: 'dev', declared: await loadDeclared(config) }));
+  const stores = lend(await openShaped(config, given.clock));
   try {
     return await startWith({ config, given, processors, stores });
   } catch (error) {

@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { Archive, BatchView, Catalog, RuleSets } from '../contract.ts';
+import type { Archive, BatchView, Catalog, RuleSets, Tables } from '../contract.ts';
 import { meterSetOf } from '../domain/meter.ts';
 import { knowingHashes, secretPrint } from '../domain/privacy.ts';
 import type { Declared } from '../domain/rules.ts';
@@ -21,6 +21,7 @@ import { openPool } from '../sinks/postgres/pool.ts';
 import { declareRules, openRuleSets } from '../sinks/postgres/rule-sets.ts';
 import { demandMeasurable, secretOf } from './privacy.ts';
 import { demandSameLog, openConfiguredLog } from './open-log.ts';
+import { postgresTables } from '../sinks/postgres/tables.ts';
 
 export interface Stores {
   /** What privacy rules hash under; undefined with a server and no rule that hashes. */
@@ -29,6 +30,7 @@ export interface Stores {
   readonly log: OpenedLog;
   readonly catalog: Catalog;
   readonly batch: BatchView;
+  readonly tables: Tables;
   readonly archive: Archive;
   readonly ruleSets: RuleSets;
   readonly speed: MemorySpeedStore;
@@ -77,8 +79,8 @@ async function openInto(closers: Closer[], config: Config, clock: Clock, { role,
   const layout = await openDataDir(config.dataDir);
   const secret = await secretOf(config);
   const pool = await openDatabase(closers, config, layout.databaseDir);
-  const { partitions, buckets, epochMs } = config;
-  await recordInstallation(pool, { partitions, buckets, epochMs });
+  const { partitions, buckets, epochMs, keyRetentionMs, usageRetentionMonths } = config;
+  await recordInstallation(pool, { partitions, buckets, epochMs, keyRetentionMs, usageRetentionMonths });
   await recordSecret(pool, secret && secretPrint(secret));
   // A reader of a new directory records the first version, too: without one nothing can be said of it.
   await declareRules(pool, declared ?? {}, clock.now());
@@ -105,6 +107,7 @@ async function openInto(closers: Closer[], config: Config, clock: Clock, { role,
     ruleSets,
     catalog,
     batch: postgresBatchView(pool),
+    tables: postgresTables(pool, { embedded }),
   };
   return { ...stores, close: () => closeAll(closers) };
 }

@@ -78,9 +78,10 @@ export async function verifyStores(stores: Stores, settings: Settings): Promise<
   const all = Array.from({ length: buckets }, (_, bucket) => bucket);
   const lineages = await log.lineages();
   let hours: Audit['hours'] = [];
+  let usageFrom = 0;
   const snapshot = async (): Promise<Audit> => {
     const audit = await auditSnapshot(pool);
-    ({ hours } = audit);
+    ({ hours, usageFrom } = audit);
     return audit;
   };
   const merged = await readMerged({ batch: { snapshot }, speed }, { edges: [0, EVER] }, all);
@@ -89,7 +90,9 @@ export async function verifyStores(stores: Stores, settings: Settings): Promise<
   const reach = new Map(reached.map(({ bucket, lineage, position }) => [`${bucket} ${lineage}`, position]));
   const until = Math.floor(asOfMs(reached) / 1000);
   const expected = new Expectation(meters, until);
-  const ports = { archive, catalog, source: log, ruleSets, buckets, decode: decode(), validate: validate(ruleSets) };
+  expected.usageFrom = usageFrom;
+  const judging = { decode: decode(), validate: validate(ruleSets, settings.kept) };
+  const ports = { archive, catalog, source: log, ruleSets, buckets, ...judging };
   const extent = {
     cuts: merged.cuts,
     reaches: (bucket: number, lineage: string) => reach.get(`${bucket} ${lineage}`) ?? '',

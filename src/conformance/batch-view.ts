@@ -9,6 +9,10 @@ import { at } from './places.ts';
 
 export interface BatchFixture {
   readonly batch: BatchView;
+  /** Daily usage as it is stored, in key order. */
+  days(): Promise<
+    readonly { readonly tenant: string; readonly day: string; readonly total: bigint; readonly count: number }[]
+  >;
   close(): Promise<void>;
 }
 
@@ -188,6 +192,24 @@ export function batchViewConformance(name: string, make: () => Promise<BatchFixt
       for (let n = 0; n < 2; n += 1) await batch.transaction((tx) => tx.writeRejects([reject]));
     });
 
+    test('BV-11: daily usage is the sum of the hours of its UTC day, however often a segment is published', async () => {
+      // 472,000 hours are 19,666 days and 16 hours: 2023-11-05.
+      const [first, last] = [HOUR - 16, HOUR + 7];
+      const hours = [first - 1, first, HOUR, last, last + 1].map((h, n) => hour(10n ** BigInt(n), 1, { hour: h }));
+      const other = hour(3n, 2, { tenant: 'b', hour: last });
+      await batch.prepare(hours);
+      for (let n = 0; n < 2; n += 1) {
+        await batch.transaction((tx) => publishCells(tx, 0, [], [...hours, other]));
+        await batch.transaction((tx) => publishCells(tx, 1, [], [hour(7n, 4, { hour: last })]));
+      }
+      expect(await fixture.days()).toMatchObject([
+        { tenant: 'acme', day: '2023-11-04', total: 1n, count: 1 },
+        { tenant: 'acme', day: '2023-11-05', total: 1117n, count: 7 },
+        { tenant: 'acme', day: '2023-11-06', total: 10_000n, count: 1 },
+        { tenant: 'b', day: '2023-11-05', total: 3n, count: 2 },
+      ]);
+    });
+
     test('BV-12: unique counts and readings merge from their partials, and over the windows of a snapshot', async () => {
       const unique = (value: string, minute: number) =>
         cell(0n, { meter: 'users@1', minute: HOUR * 60 + minute, distinct: distinctOf(memberOf(value)) });
@@ -217,6 +239,15 @@ export function batchViewConformance(name: string, make: () => Promise<BatchFixt
       expect((await batch.filled()).get('calls@2')).toEqual(new Map([['l0', 3]]));
       for (let n = 0; n < 2; n += 1) await batch.serve('calls@2');
       expect([...(await batch.serving())]).toEqual(['calls@2']);
+    });
+
+    test('BV-14: the copies of a segment are those that its first publish noted', async () => {
+      expect(await batch.transaction((tx) => tx.copies('l0', 1))).toBeUndefined();
+      await batch.transaction((tx) => tx.writeCopies('l0', 1, []));
+      for (const positions of [[at(7), at(9)], [at(8)]]) await batch.transaction((tx) => tx.writeCopies('l0', 2, positions));
+      await batch.transaction((tx) => tx.writeCopies('l0', 1, [at(1)]));
+      const copies = (segment: number) => batch.transaction((tx) => tx.copies('l0', segment));
+      expect([await copies(1), await copies(2), await copies(3)]).toEqual([new Set(), new Set([at(7), at(9)]), undefined]);
     });
   });
 }

@@ -26,7 +26,7 @@ export const REJECT_CODES = {
   BAD_TIME: 'a time that is not ISO 8601 with an offset, or not on the calendar',
   TIME_BEFORE_1970: 'a time before 1970',
   TOO_FAR_IN_FUTURE: 'a time more than 5 minutes after the arrival',
-  TOO_OLD: 'a time before the bound of the edge',
+  TOO_OLD: 'a time before the bound of the edge, or before what is kept',
   PROPERTIES_TOO_LARGE: 'properties of more than 32 KiB',
   UNSUPPORTED_CLOUDEVENT: 'a CloudEvent of another version or with binary data',
   UNDECODABLE: 'a record of the log that is no event of a known encoding',

@@ -3,6 +3,7 @@ import { fixedRules, ruleSet } from '../../test/support/rules.ts';
 import type { At, Judged, Lineage, LogRecord } from '../contract.ts';
 import { encodeEvent } from '../domain/avro.ts';
 import type { UsageEvent } from '../domain/event.ts';
+import { FOR_EVER } from '../domain/kept.ts';
 import { implicitMeters, type Meter, type MeterSet, meterSetOf } from '../domain/meter.ts';
 import type { RuleSet } from '../domain/rules.ts';
 import { decode } from './decode.ts';
@@ -43,7 +44,7 @@ const TICK: LogRecord = { ...recordOf(''), control: { type: 'tick' } };
 const decoded = (record: LogRecord) => decode().process(record, AT);
 const rulesOf = (over: Partial<RuleSet> = {}, meters: MeterSet = implicitMeters()) => fixedRules([ruleSet(meters, over)]);
 const judged = (record: LogRecord, rules?: Partial<RuleSet>): Judged =>
-  validate(rulesOf(rules)).process(decoded(record), AT);
+  validate(rulesOf(rules), FOR_EVER).process(decoded(record), AT);
 const judgedEvent = (change: Partial<UsageEvent>, rules?: Partial<RuleSet>): Judged =>
   judged(recordOf(encodeEvent({ ...EVENT, ...change })), rules);
 
@@ -120,7 +121,7 @@ describe('validate', () => {
 
   test('a record with neither event nor fault is UNDECODABLE', () => {
     const record = native();
-    expect(validate(rulesOf()).process({ record }, AT)).toMatchObject({ record, verdict: 'UNDECODABLE' });
+    expect(validate(rulesOf(), FOR_EVER).process({ record }, AT)).toMatchObject({ record, verdict: 'UNDECODABLE' });
   });
 
   test('what is not at home is MISROUTED, and is judged there: neither tenant nor time matter here', () => {
@@ -227,7 +228,7 @@ describe('meter', () => {
 });
 
 test('each processor carries the name of its file', () => {
-  expect([decode(), validate(rulesOf()), meter({ ruleSets: rulesOf() })].map(({ name }) => name)).toEqual([
+  expect([decode(), validate(rulesOf(), FOR_EVER), meter({ ruleSets: rulesOf() })].map(({ name }) => name)).toEqual([
     'decode',
     'validate',
     'meter',

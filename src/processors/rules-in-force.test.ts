@@ -2,6 +2,7 @@ import { expect, describe, test } from 'vitest';
 import { fixedRules, ruleSet } from '../../test/support/rules.ts';
 import type { At, Lineage } from '../contract.ts';
 import type { UsageEvent } from '../domain/event.ts';
+import { FOR_EVER } from '../domain/kept.ts';
 import { type Meter, meterSetOf } from '../domain/meter.ts';
 import { meter } from './meter.ts';
 import { validate } from './validate.ts';
@@ -28,8 +29,8 @@ describe('the version of the rules that is in force where a record lies', () => 
   const sets = fixedRules([before, after]);
 
   test('says which tenants are known', () => {
-    const { verdict } = validate(sets).process(of({ tenant: 'new' }), AT);
-    const later = validate(sets).process(of({ tenant: 'new' }), CHANGED);
+    const { verdict } = validate(sets, FOR_EVER).process(of({ tenant: 'new' }), AT);
+    const later = validate(sets, FOR_EVER).process(of({ tenant: 'new' }), CHANGED);
     expect([verdict, later.verdict]).toEqual(['ok', 'UNKNOWN_TENANT']);
   });
 
@@ -37,7 +38,7 @@ describe('the version of the rules that is in force where a record lies', () => 
     const asked: string[] = [];
     const lineage: Lineage = { ...LINEAGE, owns: (key) => (asked.push(key), false) };
     for (const at of [AT, CHANGED]) {
-      const found = validate(sets).process(of(), { ...at, lineage });
+      const found = validate(sets, FOR_EVER).process(of(), { ...at, lineage });
       expect(found.verdict).toBe('MISROUTED');
     }
     expect(asked).toEqual(['acme', expect.stringMatching(/^acme#[01]$/)]);

@@ -2,14 +2,15 @@
 import type { Judged, Processor, RuleSets } from '../contract.ts';
 import { checkTime, type UsageEvent } from '../domain/event.ts';
 import { fault, type Fault } from '../domain/fault.ts';
+import { checkKept, type Kept } from '../domain/kept.ts';
 import { routingKeyOf } from '../domain/routing.ts';
 import type { Tenants } from '../domain/rules.ts';
 import type { Decoded } from './decode.ts';
 
 /** Judged by the record's own arrival, never by a wall clock: a replay says the same. */
-function judge(event: UsageEvent, arrival: number, tenants: Tenants): Fault | undefined {
+function judge(event: UsageEvent, arrival: number, tenants: Tenants, kept: Kept): Fault | undefined {
   if (tenants !== 'open' && !tenants.has(event.tenant)) return fault('UNKNOWN_TENANT', 'tenant_id', event.tenant);
-  return checkTime(event, arrival);
+  return checkTime(event, arrival) ?? checkKept(event, arrival, kept);
 }
 
 const rejected = (decoded: Decoded, { code, field, reason }: Fault): Judged => ({
@@ -20,7 +21,8 @@ const rejected = (decoded: Decoded, { code, field, reason }: Fault): Judged => (
   reason,
 });
 
-export const validate = (ruleSets: Pick<RuleSets, 'get'>): Processor<Decoded, Judged> => ({
+/** `kept` has no versions: it is fixed at the first start. */
+export const validate = (ruleSets: Pick<RuleSets, 'get'>, kept: Kept): Processor<Decoded, Judged> => ({
   name: 'validate',
   process: (decoded, { lineage, rules }): Judged => {
     const { record, event } = decoded;
@@ -29,7 +31,7 @@ export const validate = (ruleSets: Pick<RuleSets, 'get'>): Processor<Decoded, Ju
     const { spread, tenants } = ruleSets.get(rules);
     // Home first: what is not at home is judged there, by its copy.
     if (!lineage.owns(routingKeyOf(event, spread))) return { record, event, verdict: 'MISROUTED' };
-    const wrong = judge(event, record.arrival, tenants);
+    const wrong = judge(event, record.arrival, tenants, kept);
     return wrong === undefined ? { record, event, verdict: 'ok' } : rejected(decoded, wrong);
   },
 });

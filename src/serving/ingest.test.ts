@@ -2,12 +2,13 @@ import { describe, expect, test } from 'vitest';
 import type { Outgoing, Written } from '../contract.ts';
 import { fixedRules, ruleSet } from '../../test/support/rules.ts';
 import { silentFacts } from '../../test/support/silent-facts.ts';
+import { FOR_EVER } from '../domain/kept.ts';
 import { implicitMeters } from '../domain/meter.ts';
 import { Ingest } from './ingest.ts';
 
 const NOW = Date.UTC(2026, 5, 1, 12);
 const clock = { now: () => NOW, sleep: async () => {} };
-const config = { pastBoundMs: 86_400_000, maxEventsPerRequest: 60_000 };
+const config = { pastBoundMs: 86_400_000, maxEventsPerRequest: 60_000, ...FOR_EVER };
 const ruleSets = fixedRules([ruleSet(implicitMeters())]);
 const body = (count: number): Uint8Array =>
   Buffer.from(

@@ -5,8 +5,10 @@ import { encodeEvent } from '../domain/avro.ts';
 import { fromCloudEvent } from '../domain/cloudevents.ts';
 import { type Edge, openEdge, type Passed } from '../domain/edge.ts';
 import { checkEvent, checkTime, type NativeFields, type UsageEvent } from '../domain/event.ts';
+import { FUTURE_BOUND_MS } from '../domain/epoch.ts';
 import { type Fault, fault, isFault } from '../domain/fault.ts';
 import { parseJson } from '../domain/json.ts';
+import { checkKept, type Kept } from '../domain/kept.ts';
 import { routingKeyOf, type Spread } from '../domain/routing.ts';
 import { asError, kindOf, MeterError } from '../errors.ts';
 
@@ -20,7 +22,7 @@ export interface IngestPorts {
   readonly facts: Pick<Facts, 'accepted' | 'refused' | 'filtered'>;
   /** What happens to an event before the log. Absent: nothing. */
   readonly edge?: Edge;
-  readonly config: { readonly pastBoundMs: number; readonly maxEventsPerRequest: number };
+  readonly config: Kept & { readonly pastBoundMs: number; readonly maxEventsPerRequest: number };
 }
 
 export type EventResult =
@@ -86,7 +88,9 @@ export class Ingest {
     const { clock, config, edge = openEdge } = this.#ports;
     const now = clock.now();
     const bounds = isHistory ? {} : { pastBoundMs: config.pastBoundMs };
-    const inTime = (event: UsageEvent): Fault | undefined => checkTime(event, now, bounds);
+    // What is kept is asked as of a little later: the record arrives after this check, and what is accepted must count.
+    const inTime = (event: UsageEvent): Fault | undefined =>
+      checkTime(event, now, bounds) ?? checkKept(event, now + FUTURE_BOUND_MS, config);
     const read = kind === 'native' ? nativeEvent : cloudEvent;
     return events.map((given) => {
       const event = read(given);

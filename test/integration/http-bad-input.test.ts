@@ -148,6 +148,17 @@ describe('each bad event is rejected with its own code, the good ones beside it 
     const body = (await postEvents(opened().app, events, '?history=1')).json();
     expect(body.results.map((r: { status: string }) => r.status)).toEqual(['accepted', 'rejected']);
   });
+
+  test('what is not kept is refused also as history, five minutes before its worker would', async () => {
+    const config = { pastBoundMs: 35 * 86_400_000, maxBodyBytes: 1e6, maxEventsPerRequest: 9, insecure: false };
+    const { app } = opened({ config: { ...config, keyRetentionMs: 86_400_000, usageRetentionMonths: 0 } });
+    // The clock stands at 2026-06-01T12:00:00Z.
+    const times = ['2026-05-31T12:05:00Z', '2026-05-31T12:04:59Z'];
+    const events = times.map((event_timestamp) => nativeEvent({ event_timestamp }));
+    const { results } = (await postEvents(app, events, '?history=1')).json();
+    expect(results).toMatchObject([{ status: 'accepted' }, { code: 'TOO_OLD', field: 'event_timestamp' }]);
+    expect(results[1].reason).toContain('keyRetentionMs');
+  });
 });
 
 describe('while the log is down nothing is claimed', () => {

@@ -1,7 +1,10 @@
 import type { Pool } from 'pg';
 import { describe, expect, test } from 'vitest';
+import type { HourUsage } from '../../src/contract.ts';
+import type { Cell } from '../../src/domain/cell.ts';
 import { postgresBatchView } from '../../src/sinks/postgres/batch-view.ts';
 import { postgresCatalog } from '../../src/sinks/postgres/catalog.ts';
+import { usageDaily } from '../../src/sinks/postgres/events.ts';
 import { migrate } from '../../src/sinks/postgres/migrate.ts';
 import { openPool } from '../../src/sinks/postgres/pool.ts';
 import * as texts from '../../src/sinks/postgres/publish-sql.ts';
@@ -21,7 +24,7 @@ async function poolOf(database: TestDatabase): Promise<Pool> {
 describeEachDatabase('views', (database) => {
   batchViewConformance(database.name, async () => {
     const pool = await poolOf(database);
-    return { batch: postgresBatchView(pool), close: () => pool.end() };
+    return { batch: postgresBatchView(pool), days: () => usageDaily(pool), close: () => pool.end() };
   });
   catalogConformance(database.name, async () => {
     const pool = await poolOf(database);
@@ -32,18 +35,20 @@ describeEachDatabase('views', (database) => {
   if (database.kind === 'postgres') concurrency(database);
 });
 
-/** Two publishers that meet at one rollup, one step at a time. Answers what the rollup then holds. */
-async function twoPublishers(pool: Pool, sql: Statements): Promise<bigint | undefined> {
+type Part = readonly [readonly Cell[], readonly HourUsage[]];
+
+/** Two publishers, one step at a time, that meet at a rollup or at a day. */
+async function meet(pool: Pool, sql: Statements, [mine, theirs]: readonly [Part, Part]): Promise<void> {
   const [one, two] = [await pool.connect(), await pool.connect()];
   try {
     const [first, second] = [publishTransaction(one, sql), publishTransaction(two, sql)];
     await Promise.all([one.query('BEGIN'), two.query('BEGIN')]);
-    await first.writePartials('l0', 0, [cell(1n)], []);
-    await first.lockRollups([cell(1n)], []);
-    await first.recomputeRollups([cell(1n)], []);
-    await second.writePartials('l1', 0, [cell(2n)], []);
+    await first.writePartials('l0', 0, ...mine);
+    await first.lockRollups(...mine);
+    await first.recomputeRollups(...mine);
+    await second.writePartials('l1', 0, ...theirs);
     // The second waits here for the first, where it has a lock to wait for.
-    const rest = second.lockRollups([cell(2n)], []).then(() => second.recomputeRollups([cell(2n)], []));
+    const rest = second.lockRollups(...theirs).then(() => second.recomputeRollups(...theirs));
     const waited = rest.then(() => two.query('COMMIT'));
     await untilBlockedOrDone(pool, waited);
     await one.query('COMMIT');
@@ -52,6 +57,14 @@ async function twoPublishers(pool: Pool, sql: Statements): Promise<bigint | unde
     one.release();
     two.release();
   }
+}
+
+/** What the rollup holds where two publishers met. */
+async function twoPublishers(pool: Pool, sql: Statements): Promise<bigint | undefined> {
+  await meet(pool, sql, [
+    [[cell(1n)], []],
+    [[cell(2n)], []],
+  ]);
   return (await postgresBatchView(pool).snapshot({ edges: [0, 2 ** 31 - 1] })).cells[0]?.sum;
 }
 
@@ -102,6 +115,27 @@ function concurrency(database: TestDatabase): void {
         cell(0n).minute,
       ]);
       expect(await twoPublishers(pool, { ...texts, ...mutant })).not.toBe(3n);
+      await pool.end();
+    });
+
+    /** What a day holds where two publishers brought an hour of it each. */
+    const twoHours = async (pool: Pool, sql: Statements): Promise<bigint | undefined> => {
+      const [one, other] = [hour(1n), hour(2n, 1, { hour: hour(0n).hour + 1 })];
+      await postgresBatchView(pool).prepare([one]);
+      // prettier-ignore
+      await meet(pool, sql, [[[], [one]], [[], [other]]]);
+      return (await usageDaily(pool))[0]?.total;
+    };
+    const days = '$1::text[], $2::text[], $3::int[]';
+    const unlocked = { INSERT_DAYS: `SELECT ${days}`, LOCK_DAYS: `SELECT ${days}` };
+    const daily: [string, bigint, Partial<Statements>][] = [
+      ['two hours of a day both count', 3n, {}],
+      ['without the lock on days, one hour is lost', 2n, unlocked],
+    ];
+    test.each(daily)('%s', async (_, total, mutant) => {
+      const pool = await poolOf(database);
+      await pool.query(`INSERT INTO usage_daily (tenant_id, event_type, day) VALUES ('acme', 'calls', '2023-11-05')`);
+      expect(await twoHours(pool, { ...texts, ...mutant })).toBe(total);
       await pool.end();
     });
 

@@ -250,6 +250,9 @@ describe('the product', () => {
     await expect(start(dataDir, { metersFile: same, buckets: 8 })).rejects.toMatchObject({
       message: expect.stringContaining('buckets was 16, is 8'),
     });
+    await expect(start(dataDir, { metersFile: same, keyRetentionMs: 86_400_000 })).rejects.toMatchObject({
+      message: expect.stringContaining('keyRetentionMs was 0, is 86400000'),
+    });
     await expect(start(dataDir, { metersFile: same, host: '0.0.0.0' })).rejects.toMatchObject({ code: 'BAD_CONFIG' });
     product = await start(dataDir, { metersFile: same });
     await product.ready();

@@ -75,7 +75,7 @@ async function sealAgain(dataDir: string): Promise<number> {
       unique: randomUUID,
     };
     const settings = settingsOf(config);
-    const sealing = work(ports, settings, archiving(ports), stop.signal);
+    const sealing = work(ports, settings, archiving(ports, settings), stop.signal);
     const heads = await stores.catalog.heads();
     await until('sealed again', async () => {
       const now = new Map((await again.catalog.heads()).map((head) => [head.lineage, head.start]));

@@ -29,12 +29,18 @@ interface HourPartial {
   readonly segment: number;
   readonly hour: HourUsage;
 }
+interface StoredKey extends KeyRow {
+  /** Microseconds. */
+  readonly timestamp: number;
+}
 const emptyTables = () => ({
-  keys: new Map<string, KeyRow>(),
+  keys: new Map<string, StoredKey>(),
   partials: new Map<string, Partial_>(),
   hourPartials: new Map<string, HourPartial>(),
   rollups: new Map<string, Cell>(),
   hours: new Map<string, HourUsage>(),
+  /** `lineage#segment` -> positions */
+  copies: new Map<string, ReadonlySet<Position>>(),
   cuts: new Map<string, Cut>(),
   rejects: new Map<string, Reject>(),
   /** `meter|lineage` -> segments */
@@ -92,6 +98,14 @@ export class Database {
     return keys.flatMap((key) => own?.writes.keys.get(keyOf(key)) ?? this.committed.keys.get(keyOf(key)) ?? []);
   }
 
+  /** A transaction of its own. */
+  forgetKeys(before: number, limit: number): number {
+    const old = [...this.committed.keys].filter(([, { timestamp }]) => timestamp < before * 1000).slice(0, limit);
+    for (const [id] of old) this.committed.keys.delete(id);
+    if (old.length > 0) this.#world.tally.add('event: old keys forgotten', old.length);
+    return old.length;
+  }
+
   async transaction<T>(process: SimProcess, work: (tx: PublishTransaction) => Promise<T>): Promise<T> {
     const world = this.#world;
     const { scheduler } = world;
@@ -140,6 +154,9 @@ export class Database {
           for (const hour of hours)
             writes.hourPartials.set(`${lineage}#${segment}|${hourId(hour)}`, { lineage, segment, hour });
         }),
+      writeCopies: (lineage, segment, positions) =>
+        statement('write copies', () => void writes.copies.set(`${lineage}#${segment}`, new Set(positions))),
+      copies: (lineage, segment) => statement('read copies', () => this.committed.copies.get(`${lineage}#${segment}`)),
       lockRollups: (cells, hours) => statement('lock rollups', () => this.#lockRollups(process, tx, cells, hours)),
       recomputeRollups: (cells, hours) => statement('recompute', () => this.#recompute(process, tx, cells, hours)),
       writeRejects: (rejects) =>
@@ -174,7 +191,13 @@ export class Database {
       if (this.committed.keys.has(id) || tx.writes.keys.has(id)) continue;
       await this.#lock(process, tx, `key ${id}`);
       if (this.committed.keys.has(id)) continue;
-      tx.writes.keys.set(id, { tenant: event.tenant, key: event.key, lineage, position, content });
+      tx.writes.keys.set(id, {
+        ...{ tenant: event.tenant, key: event.key },
+        lineage,
+        position,
+        content,
+        timestamp: event.timestamp,
+      });
       inserted.add(position);
     }
     return inserted;
@@ -248,8 +271,9 @@ export class Database {
     const { committed } = this;
     for (const name of Object.keys(committed) as (keyof Tables)[]) {
       const into: Map<string, unknown> = committed[name];
-      // Partials under keys that are there stay as they are (ON CONFLICT DO NOTHING).
-      for (const [id, row] of tx.writes[name]) if (!name.endsWith('artials') || !into.has(id)) into.set(id, row);
+      // Partials and copies under keys that are there stay as they are (ON CONFLICT DO NOTHING).
+      const stays = name === 'copies' || name.endsWith('artials');
+      for (const [id, row] of tx.writes[name]) if (!stays || !into.has(id)) into.set(id, row);
     }
     this.#release(tx);
     this.#snap();

@@ -74,6 +74,7 @@ export class Chronicle {
   readonly depth: number;
   readonly lo: number;
   readonly hi: number;
+  readonly #keyRetentionMs: number;
   readonly entries: Entry[] = [];
   readonly stretches: Stretch[] = [];
   closed = false;
@@ -90,7 +91,9 @@ export class Chronicle {
     id: string,
     [depth, lo, hi, rules]: readonly [depth: number, lo: number, hi: number, rules: number],
     placeOf: (fact: Fact) => TenantPlace | undefined,
+    keyRetentionMs: number,
   ) {
+    this.#keyRetentionMs = keyRetentionMs;
     [this.id, this.depth, this.lo, this.hi, this.#rules, this.#placeOf] = [id, depth, lo, hi, rules, placeOf];
     this.#begin(printed(0), 0);
   }
@@ -198,7 +201,9 @@ export class Chronicle {
     if (fact === undefined) return 'UNDECODABLE';
     const point = this.#placeOf(fact)?.point ?? -1;
     if (point < this.lo || point >= this.hi) return 'MISROUTED';
-    return fact.timestamp > (arrival + FUTURE_MS) * 1000 ? 'TOO_FAR_IN_FUTURE' : 'ok';
+    if (fact.timestamp > (arrival + FUTURE_MS) * 1000) return 'TOO_FAR_IN_FUTURE';
+    const kept = this.#keyRetentionMs;
+    return kept > 0 && fact.timestamp < (arrival - kept) * 1000 ? 'TOO_OLD' : 'ok';
   }
 }
 
@@ -499,12 +504,11 @@ export class Oracle {
     ).flat();
   }
 
-  /** Each event that the log took counts, unless every copy of it came from the future. */
+  /** Each event that the log took counts, unless every copy of it came from the future or too late. */
   nothingForgotten(): void {
     const refused = new Set<string>();
     for (const { entries } of this.lineages.values()) {
-      for (const { verdict, fact } of entries)
-        if (verdict === 'TOO_FAR_IN_FUTURE') refused.add(`${fact?.tenant}\0${fact?.key}`);
+      for (const { verdict, fact } of entries) if (verdict.startsWith('TOO_')) refused.add(`${fact?.tenant}\0${fact?.key}`);
     }
     for (const [id, fact] of this.sent)
       if (!this.winners.has(id) && !refused.has(id))

@@ -10,6 +10,7 @@ import type {
   RuleSets,
   Source,
   SpeedStore,
+  Tables,
   Written,
 } from '../../src/contract.ts';
 import { type FailureCode, MeterError } from '../../src/errors.ts';
@@ -329,6 +330,20 @@ function batchOf(world: World, process: SimProcess, { read, write }: Wire): Batc
   };
 }
 
+const refused = (): Promise<never> => Promise.reject(new Error('these tables are kept for ever'));
+const keptForEver: Tables = {
+  emptyEvents: refused,
+  forgetKeys: refused,
+  forgetHours: refused,
+  dropUsageMonth: refused,
+  oldestUsageMonth: refused,
+};
+
+const forgetKeysOf =
+  ({ database }: World, { write }: Wire): Tables['forgetKeys'] =>
+  (before, limit) =>
+    write('forget keys', 'DATABASE_UNAVAILABLE', () => database.forgetKeys(before, limit));
+
 function factsOf(): Facts {
   return silentFacts();
 }
@@ -341,6 +356,7 @@ export function portsOf(world: World, process: SimProcess): Ports {
     archive: archiveOf(world, wire),
     catalog: catalogOf(world, wire),
     batch: batchOf(world, process, wire),
+    tables: { ...keptForEver, forgetKeys: forgetKeysOf(world, wire) },
     ruleSets: rulesOf(world, wire),
     clock: {
       now: () => world.now,

@@ -1,5 +1,6 @@
 /** What processes do: the real modules, as topology.ts wires them, over the ports of one process. */
 import type { Lineage, RollupQuery, Written } from '../../src/contract.ts';
+import { FOR_EVER } from '../../src/domain/kept.ts';
 import { type Meter, meterId } from '../../src/domain/meter.ts';
 import { runLane } from '../../src/runtime/lane.ts';
 import { QueryService, type Answer, type Question } from '../../src/serving/query.ts';
@@ -8,6 +9,7 @@ import {
   backfill,
   collector,
   counting,
+  expiry,
   metering,
   publisher,
   relaying,
@@ -25,6 +27,7 @@ import { SimProcess } from './scheduler.ts';
 import type { SimLineage, World } from './world.ts';
 
 export const settings: Settings = {
+  kept: FOR_EVER,
   formats: FORMATS,
   buckets: BUCKETS,
   epochMs: EPOCH_MS,
@@ -32,13 +35,20 @@ export const settings: Settings = {
   maxUnsettled: 5,
   gcGraceMs: UNIT_MS,
   logRetentionMs: Number.MAX_SAFE_INTEGER,
+  eventRowRetentionMs: 0,
 };
+
+/** What is kept is the same for all. */
+const ruled = ({ climate }: World): Settings => ({
+  ...settings,
+  kept: { keyRetentionMs: climate.keyRetentionMs, usageRetentionMonths: 0 },
+});
 
 /** A worker has what it was built with: other defaults than its neighbour, whatever is in force in the log. */
 const settingsOf = (world: World): Settings => {
   const formats = [...FORMATS];
   const turn = world.below(formats.length);
-  return { ...settings, formats: new Map([...formats.slice(turn), ...formats.slice(0, turn)]) };
+  return { ...ruled(world), formats: new Map([...formats.slice(turn), ...formats.slice(0, turn)]) };
 };
 
 export type LaneKind = 'metering' | 'archiving' | 'counting';
@@ -58,7 +68,8 @@ export async function lane(world: World, process: SimProcess, lineage: SimLineag
 /** A whole worker: every lineage, and those to come. */
 export const wholeWorker = (world: World, process: SimProcess): Promise<void> => {
   const ports = portsOf(world, process);
-  return work(ports, settings, metering(ports, settings), process.stop.signal);
+  const own = ruled(world);
+  return work(ports, own, metering(ports, own), process.stop.signal);
 };
 
 export async function publishing(world: World, process: SimProcess): Promise<void> {
@@ -78,6 +89,9 @@ export async function collecting(world: World, process: SimProcess, rounds: numb
     await ports.clock.sleep(role.everyMs, process.stop.signal);
   }
 }
+
+export const expiring = (world: World, process: SimProcess): Promise<void> =>
+  expiry(portsOf(world, process), ruled(world)).step(process.stop.signal);
 
 export const relayed = (world: World, process: SimProcess): Promise<void> =>
   relaying(portsOf(world, process)).step(process.stop.signal);

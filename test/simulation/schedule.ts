@@ -9,6 +9,7 @@ import { type Meter, meterId } from '../../src/domain/meter.ts';
 import { meterOf } from './meters.ts';
 import {
   collecting,
+  expiring,
   filling,
   finalAnswers,
   lane,
@@ -26,6 +27,7 @@ import {
   EVENT_TYPE,
   FORMATS,
   FUTURE_MS,
+  KEPT_MS,
   PLACES,
   SPREAD_KEYS,
   SPREAD_TENANT,
@@ -63,11 +65,13 @@ export class Schedule {
   constructor(seed: number, { choices, trace }: ScheduleOptions = {}) {
     this.#seed = seed;
     const random = randomOf(seed, -1);
-    this.world = new World(random, climateOf(random));
+    // By a seed of its own: schedules of installations that keep all keys stay as they were.
+    const keyRetentionMs = pick(randomOf(seed, -2), [0, 0, KEPT_MS]);
+    this.world = new World(random, { ...climateOf(random), keyRetentionMs });
     this.world.scheduler.trace = trace;
     this.trace = trace;
     this.#actions = actionsOf(random);
-    this.#roles = rolesOf(random);
+    this.#roles = [...rolesOf(random), expiryRole(keyRetentionMs === 0 ? 0 : 15)];
     this.#replay = choices && new Map([...choices].map(([n, names]) => [n, [...names]]));
   }
 
@@ -333,6 +337,7 @@ export class Schedule {
     const worker = await this.finish('worker', (process) => wholeWorker(world, process));
     for (let n = 0; n < 4 && world.failure === undefined; n += 1) {
       world.now += 11 * UNIT_MS;
+      if (world.climate.keyRetentionMs > 0) await this.#forgetAndResend();
       world.tick();
       await this.#settle(worker);
     }
@@ -342,6 +347,18 @@ export class Schedule {
     if (world.failure === undefined) this.#checkEpochs();
     worker.stop.abort();
     await this.#wake(worker);
+  }
+
+  /** Copies of events whose keys may be gone, and of others. */
+  async #forgetAndResend(): Promise<void> {
+    const { world } = this;
+    await this.finish('expiry', (process) => expiring(world, process));
+    for (const fact of world.oracle.sent.values()) {
+      if (!world.chance(0.2)) continue;
+      const value = encoded(fact, false);
+      world.facts.set(hashOf(value), fact);
+      world.append(world.homeOf(world.routeOf(fact)), { key: world.routeOf(fact), value, fact });
+    }
   }
 
   async #wake(process: SimProcess): Promise<void> {
@@ -440,7 +457,7 @@ const encoded = (f: Fact, json: boolean): Uint8Array =>
       )
     : encodeEvent({ ...f, type: EVENT_TYPE, subject: null, properties: '{}' });
 
-function climateOf(random: Random): Climate {
+function climateOf(random: Random): Omit<Climate, 'keyRetentionMs'> {
   return {
     errors: pick(random, [0, 0.002, 0.01, 0.03]),
     arrives: pick(random, [0, 0.5]),
@@ -488,6 +505,15 @@ interface RoleChoice {
   readonly weight: number;
   readonly run: (s: Schedule, process: SimProcess) => (() => Promise<unknown>) | undefined;
 }
+
+const expiryRole = (weight: number): RoleChoice => ({
+  name: 'expiry',
+  weight,
+  run:
+    ({ world }, process) =>
+    () =>
+      expiring(world, process),
+});
 
 /** Mostly where there is something to do. */
 function busyLineage(s: Schedule): SimLineage | undefined {

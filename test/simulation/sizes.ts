@@ -7,6 +7,8 @@
 export const UNIT_MS = 150_000;
 export const FUTURE_MS = 2 * UNIT_MS;
 export const EPOCH_MS = 5 * UNIT_MS;
+/** How long keys are kept, where they are not for ever. */
+export const KEPT_MS = 2 * UNIT_MS;
 const AGE_MS = 5 * UNIT_MS;
 /** What a query's windows are made of, minutes. */
 export const WINDOW_MINUTES = 20;

@@ -31,6 +31,8 @@ export interface Climate {
   readonly gaps: number;
   /** Event times are multiples of so many units, so that events share cells. */
   readonly grain: number;
+  /** 0: for ever. */
+  readonly keyRetentionMs: number;
 }
 
 export class SimLineage implements Lineage {
@@ -138,7 +140,8 @@ export class World {
     const id = tailOf === undefined ? `l${this.lineages.length}` : `${tailOf.id}~tail`;
     const depth = parents.length === 0 ? 0 : 1 + Math.max(...parents.map((parent) => parent.depth));
     const rules = Math.max(1, ...parents.map((parent) => parent.chronicle.rules));
-    const chronicle = new Chronicle(id, [depth, lo, hi, rules], this.oracle.placeOf);
+    const { keyRetentionMs } = this.climate;
+    const chronicle = new Chronicle(id, [depth, lo, hi, rules], this.oracle.placeOf, keyRetentionMs);
     const lineage = new SimLineage(chronicle, parents, [0, 0, 1, 3][this.below(4)]! * UNIT_MS);
     this.oracle.lineages.set(id, chronicle);
     this.lineages.push(lineage);
@@ -212,6 +215,7 @@ export class World {
     const entry: Entry = this.oracle.append(lineage.chronicle, { position, arrival, what, format, announces, fact, bytes });
     if (entry.verdict === 'MISROUTED') this.tally.add('fault: record in a foreign partition');
     if (entry.verdict === 'UNDECODABLE') this.tally.add('fault: garbage record');
+    if (entry.verdict === 'TOO_OLD') this.tally.add('fault: event older than keys are kept');
     if (entry.verdict === 'TOO_FAR_IN_FUTURE') this.tally.add('fault: event from the future');
     return { lineage: lineage.id, position };
   }

@@ -1,6 +1,7 @@
 /** Fakes of our own ports for the HTTP server: a producer that acknowledges or not, a query service that remembers. */
 import type { Clock } from '../../src/clock.ts';
 import type { Batch, Lineage, LogRecord, Outgoing, Written } from '../../src/contract.ts';
+import { FOR_EVER } from '../../src/domain/kept.ts';
 import { implicitMeters, type MeterSet } from '../../src/domain/meter.ts';
 import { openFacts } from '../../src/observe/facts.ts';
 import { openLog } from '../../src/observe/log.ts';
@@ -84,7 +85,13 @@ export function fakes(overrides: Partial<HttpPorts> = {}, meters: MeterSet = imp
     clock: fixedClock,
     facts: openFacts({ registry, logger }),
     registry,
-    config: { pastBoundMs: 35 * 86_400_000, maxBodyBytes: 5 * 1024 * 1024, maxEventsPerRequest: 1000, insecure: false },
+    config: {
+      pastBoundMs: 35 * 86_400_000,
+      maxBodyBytes: 5 * 1024 * 1024,
+      maxEventsPerRequest: 1000,
+      insecure: false,
+      ...FOR_EVER,
+    },
     ready: async () => [{ name: 'database', ok: true }],
     listEvents: async () => ({ rows: [], next: undefined }),
     listUsageHourly: async () => ({ rows: [], next: undefined }),

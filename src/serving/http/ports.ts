@@ -3,6 +3,7 @@ import type { Clock } from '../../clock.ts';
 import type { Facts, Producer, Reject, RuleSets, Source } from '../../contract.ts';
 import type { Edge } from '../../domain/edge.ts';
 import type { UsageEvent } from '../../domain/event.ts';
+import type { Kept } from '../../domain/kept.ts';
 import type { HttpFacts } from '../../observe/facts.ts';
 import type { Registry } from '../../observe/metrics.ts';
 import type { QueryService } from '../query.ts';
@@ -71,7 +72,7 @@ export interface Dependency {
   readonly detail?: string;
 }
 
-export interface HttpConfig {
+export interface HttpConfig extends Kept {
   /** Events older than this are refused at the edge, unless they come as history. */
   readonly pastBoundMs: number;
   readonly maxBodyBytes: number;

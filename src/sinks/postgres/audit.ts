@@ -16,6 +16,8 @@ export interface PublishedHour {
 }
 export interface Audit extends BatchSnapshot {
   readonly hours: readonly PublishedHour[];
+  /** Hours since 1970: what lies before it was dropped. */
+  readonly usageFrom: number;
 }
 
 /** One statement, hence one snapshot. Rollups are merged by hour; their minute is the hour's first. */
@@ -30,7 +32,8 @@ const AUDIT = `
     SELECT tenant_id AS tenant, event_type, (extract(epoch FROM hour) / 3600)::int AS hour, total_quantity::text AS total, event_count::text AS count
     FROM usage_hourly
   )
-  SELECT 0 AS kind, to_jsonb(cuts) AS row FROM cuts UNION ALL SELECT 1, to_jsonb(merged) FROM merged UNION ALL SELECT 2, to_jsonb(hours) FROM hours`;
+  SELECT 0 AS kind, to_jsonb(cuts) AS row FROM cuts UNION ALL SELECT 1, to_jsonb(merged) FROM merged UNION ALL SELECT 2, to_jsonb(hours) FROM hours
+  UNION ALL SELECT 3, jsonb_build_object('hour', usage_from) FROM installation`;
 
 interface Row {
   readonly kind: number;
@@ -97,5 +100,6 @@ const cutOf = ({ row }: Row): [string, Cut] => [
 export async function auditSnapshot(pool: Pool): Promise<Audit> {
   const rows = await run<Row>(pool, 'audit the batch view', AUDIT);
   const of = (kind: number): Row[] => rows.filter((row) => row.kind === kind);
-  return { cuts: new Map(of(0).map(cutOf)), cells: of(1).map(cellOf), hours: of(2).map(hourOf) };
+  const usageFrom = of(3)[0]?.row.hour ?? 0;
+  return { cuts: new Map(of(0).map(cutOf)), cells: of(1).map(cellOf), hours: of(2).map(hourOf), usageFrom };
 }

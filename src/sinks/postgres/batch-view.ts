@@ -1,6 +1,6 @@
 /** The published view on PostgreSQL: snapshots, look-ups, and the transaction that publishes. */
 import type { Pool } from 'pg';
-import type { BatchSnapshot, BatchView, Cut, Filled, HourUsage, KeyRow, RollupQuery } from '../../contract.ts';
+import type { BatchSnapshot, BatchView, Cut, Filled, KeyRow, RollupQuery } from '../../contract.ts';
 import type { Cell } from '../../domain/cell.ts';
 import { parseSum } from '../../domain/decimal.ts';
 import { mergeStates } from '../../domain/state.ts';
@@ -108,7 +108,7 @@ export function postgresBatchView(pool: Pool): BatchView {
   return {
     name: 'postgres',
     transaction: (work) => inTransaction(pool, 'publish', (client) => work(publishTransaction(client))),
-    prepare: (hours: readonly HourUsage[]) => prepareMonths(pool, hours),
+    prepare: (hours) => prepareMonths(pool, hours),
     cuts: async () => cutsOf(await run<CutRow & Record<string, unknown>>(pool, 'read the cuts', 'SELECT * FROM cuts')),
     filled: () => filled(pool),
     serving: async () =>

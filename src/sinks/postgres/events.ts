@@ -79,13 +79,31 @@ export async function listEvents(pool: Pool, request: EventRequest): Promise<Lis
   return { rows, next: last && writeCursor([String(last.timestamp), last.tenant, last.key]) };
 }
 
-/** From the hourly usage: few rows a tenant, where the events are many. */
+/** From the daily usage: few rows a tenant, where the events are many, and kept when hours and keys are not. */
 export async function listTenants(pool: Pool): Promise<{ tenant: string; events: number }[]> {
-  const text = `SELECT tenant_id AS tenant, sum(event_count)::bigint AS events FROM usage_hourly GROUP BY 1 HAVING sum(event_count) > 0 ORDER BY 1`;
+  const text = `SELECT tenant_id AS tenant, sum(event_count)::bigint AS events FROM usage_daily GROUP BY 1 HAVING sum(event_count) > 0 ORDER BY 1`;
   return run<{ tenant: string; events: number }>(pool, 'list tenants', text);
 }
 
 export async function listEventTypes(pool: Pool): Promise<{ eventType: string; events: number }[]> {
-  const text = `SELECT event_type AS "eventType", sum(event_count)::bigint AS events FROM usage_hourly GROUP BY 1 HAVING sum(event_count) > 0 ORDER BY 1`;
+  const text = `SELECT event_type AS "eventType", sum(event_count)::bigint AS events FROM usage_daily GROUP BY 1 HAVING sum(event_count) > 0 ORDER BY 1`;
   return run<{ eventType: string; events: number }>(pool, 'list event types', text);
+}
+
+/** A row of usage_daily. */
+export interface DayUsage {
+  readonly tenant: string;
+  readonly eventType: string;
+  /** ISO 8601, UTC. */
+  readonly day: string;
+  readonly total: bigint;
+  readonly count: number;
+}
+
+/** Daily usage as it is stored, in key order. */
+export async function usageDaily(pool: Pool): Promise<DayUsage[]> {
+  const text = `SELECT tenant_id AS tenant, event_type AS "eventType", day, total_quantity AS total, event_count AS count
+    FROM usage_daily ORDER BY 1, 2, 3`;
+  type Row = Omit<DayUsage, 'total'> & { readonly total: string };
+  return (await run<Row>(pool, 'read the daily usage', text)).map((row) => ({ ...row, total: parseSum(row.total) }));
 }

@@ -1,37 +1,33 @@
-/** Monthly partitions of usage_hourly, made ahead of the transaction that needs them. */
+/** Monthly partitions of usage_hourly: made ahead of the transaction that needs them, dropped by retention. */
 import type { Pool } from 'pg';
 import type { HourUsage } from '../../contract.ts';
+import { monthOf, startOfMonth } from '../../domain/kept.ts';
 import { MeterError } from '../../errors.ts';
 import { run } from './pool.ts';
 
 const MS_PER_HOUR = 3_600_000;
 
 /** Months that this process has seen, by pool: asking again would cost a statement a publish. */
-const seen = new WeakMap<Pool, Set<string>>();
+const seen = new WeakMap<Pool, Set<number>>();
 
-const monthOf = (hour: number): string => new Date(hour * MS_PER_HOUR).toISOString().slice(0, 7);
-
-function nextMonth(month: string): string {
-  const [year = 0, number = 1] = month.split('-').map(Number);
-  return new Date(Date.UTC(year, number, 1)).toISOString().slice(0, 10);
-}
+/** YYYY-MM-DD of its first day. DDL takes no parameters: this and the name are texts of our own making, from a number. */
+const dayOf = (month: number): string => new Date(startOfMonth(month)).toISOString().slice(0, 10);
+const tableOf = (month: number): string => `usage_hourly_${dayOf(month).slice(0, 7).replace('-', '_')}`;
 
 /** Idempotent, also when several publishers meet. */
-export async function prepareMonths(pool: Pool, hours: readonly HourUsage[]): Promise<void> {
-  const known = seen.get(pool) ?? new Set<string>();
+export async function prepareMonths(pool: Pool, hours: readonly Pick<HourUsage, 'hour'>[]): Promise<void> {
+  const known = seen.get(pool) ?? new Set<number>();
   seen.set(pool, known);
-  for (const month of new Set(hours.map(({ hour }) => monthOf(hour)))) {
+  for (const month of new Set(hours.map(({ hour }) => monthOf(hour * MS_PER_HOUR)))) {
     if (known.has(month)) continue;
     await makeMonth(pool, month);
     known.add(month);
   }
 }
 
-/** DDL takes no parameters: the month is checked to be digits before it becomes part of the text. */
-async function makeMonth(pool: Pool, month: string): Promise<void> {
-  if (!/^\d{4}-\d\d$/.test(month)) throw new RangeError(`${month} is no month`);
-  const table = `usage_hourly_${month.replace('-', '_')}`;
-  const bounds = `FROM ('${month}-01T00:00:00Z') TO ('${nextMonth(month)}T00:00:00Z')`;
+async function makeMonth(pool: Pool, month: number): Promise<void> {
+  const table = tableOf(month);
+  const bounds = `FROM ('${dayOf(month)}T00:00:00Z') TO ('${dayOf(month + 1)}T00:00:00Z')`;
   try {
     await run(pool, `make ${table}`, `CREATE TABLE IF NOT EXISTS ${table} PARTITION OF usage_hourly FOR VALUES ${bounds}`);
   } catch (error) {
@@ -43,4 +39,40 @@ async function makeMonth(pool: Pool, month: string): Promise<void> {
     ]);
     if (there?.there !== true) throw new MeterError('DATABASE_UNAVAILABLE', `make ${table}: refused`, { cause: error });
   }
+}
+
+/** Tables of months, attached or left detached by a step that died. */
+const FOUND = `
+  SELECT c.relname AS name, i.inhrelid IS NOT NULL AS attached, coalesce(i.inhdetachpending, false) AS pending
+  FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND i.inhparent = 'usage_hourly'::regclass
+  WHERE c.relkind = 'r' AND c.relname ~ '^usage_hourly_[0-9]{4}_[0-9]{2}$' AND pg_table_is_visible(c.oid)
+  ORDER BY 1`;
+interface Found {
+  readonly name: string;
+  readonly attached: boolean;
+  readonly pending: boolean;
+  readonly [column: string]: unknown;
+}
+
+/** Months since 1970. */
+export async function oldestMonth(pool: Pool): Promise<number | undefined> {
+  const [first] = await run<Found>(pool, 'list the months of usage', FOUND);
+  if (first === undefined) return undefined;
+  const [, , year, number] = first.name.split('_');
+  return (Number(year) - 1970) * 12 + Number(number) - 1;
+}
+
+/**
+ * Detached first: a drop alone would lock the whole table against readers and writers. CONCURRENTLY waits for those that
+ * are under way, in two transactions; where one died in between, it is finalised.
+ */
+export async function dropMonth(pool: Pool, month: number, { embedded }: { readonly embedded: boolean }): Promise<void> {
+  const table = tableOf(month);
+  const found = (await run<Found>(pool, `look for ${table}`, FOUND)).find(({ name }) => name === table);
+  if (found?.attached === true) {
+    const how = found.pending ? 'FINALIZE' : embedded ? '' : 'CONCURRENTLY';
+    await run(pool, `detach ${table}`, `ALTER TABLE usage_hourly DETACH PARTITION ${table} ${how}`);
+  }
+  await run(pool, `drop ${table}`, `DROP TABLE IF EXISTS ${table}`);
+  seen.get(pool)?.delete(month);
 }

@@ -58,6 +58,11 @@ export const WRITE_STATES = `
   FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[]) AS k (tenant_id, meter, minute, grp, state)
   WHERE ${SAME_CELL('r')}`;
 
+export const WRITE_COPIES = `
+  INSERT INTO copies (lineage, segment, positions) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`;
+
+export const READ_COPIES = `SELECT positions FROM copies WHERE lineage = $1 AND segment = $2`;
+
 export const RAISE_FILLED = `
   INSERT INTO meters_filled (meter, lineage, segments) VALUES ($1, $2, $3)
   ON CONFLICT (meter, lineage) DO UPDATE SET segments = excluded.segments
@@ -81,6 +86,29 @@ export const RECOMPUTE_HOURS = `
     GROUP BY 1, 2, 3
   ) AS n
   WHERE u.tenant_id = n.tenant_id COLLATE "C" AND u.event_type = n.event_type COLLATE "C" AND u.hour = to_timestamp(n.hour * 3600.0)`;
+
+/** The UTC days of the hours, each once. */
+const DAYS = `(SELECT DISTINCT h.tenant_id COLLATE "C" AS tenant_id, h.event_type COLLATE "C" AS event_type, date '1970-01-01' + h.hour / 24 AS day
+  FROM unnest($1::text[], $2::text[], $3::int[]) AS h (tenant_id, event_type, hour)) AS k`;
+
+export const INSERT_DAYS = `
+  INSERT INTO usage_daily (tenant_id, event_type, day)
+  SELECT k.* FROM ${DAYS} ORDER BY k.tenant_id, k.event_type, k.day
+  ON CONFLICT DO NOTHING`;
+
+export const LOCK_DAYS = `
+  SELECT 1 FROM usage_daily d JOIN ${DAYS} ON d.tenant_id = k.tenant_id AND d.event_type = k.event_type AND d.day = k.day
+  ORDER BY d.tenant_id, d.event_type, d.day FOR UPDATE OF d`;
+
+/** A look a day, at its hours alone: the bounds prune the months of usage_hourly. */
+export const RECOMPUTE_DAYS = `
+  UPDATE usage_daily d SET total_quantity = n.total, event_count = n.count, computed_at = clock_timestamp()
+  FROM ${DAYS} CROSS JOIN LATERAL (
+    SELECT coalesce(sum(u.total_quantity), 0) AS total, coalesce(sum(u.event_count), 0) AS count FROM usage_hourly u
+    WHERE u.tenant_id = k.tenant_id AND u.event_type = k.event_type
+      AND u.hour >= k.day::timestamp AT TIME ZONE 'UTC' AND u.hour < (k.day + 1)::timestamp AT TIME ZONE 'UTC'
+  ) AS n
+  WHERE d.tenant_id = k.tenant_id AND d.event_type = k.event_type AND d.day = k.day`;
 
 export const WRITE_REJECTS = `
   INSERT INTO rejects (lineage, position, code, field, reason, arrival, key, tenant_id, event_type, value)

@@ -87,6 +87,12 @@ export function publishTransaction(on: Queryable, sql: Statements = texts): Publ
       const sums = [hours.map((h) => formatDecimal(h.total)), hours.map((h) => h.count)];
       await step('write hourly partials', sql.WRITE_HOUR_PARTIALS, [lineage, segment, ...hourKeys(hours), ...sums]);
     },
+    writeCopies: (lineage, segment, positions) => step('write copies', sql.WRITE_COPIES, [lineage, segment, positions]),
+    copies: async (lineage, segment) => {
+      const values = [lineage, segment];
+      const [row] = await run<{ positions: string[] }>(on, 'publish: read copies', sql.READ_COPIES, values);
+      return row && new Set(row.positions);
+    },
     lockRollups: async (cells, hours) => {
       if (cells.length > 0) {
         await step('insert missing rollups', sql.INSERT_ROLLUPS, cellKeys(cells));
@@ -95,12 +101,17 @@ export function publishTransaction(on: Queryable, sql: Statements = texts): Publ
       if (hours.length === 0) return;
       await step('insert missing hours', sql.INSERT_HOURS, hourKeys(hours));
       await step('lock hours', sql.LOCK_HOURS, hourKeys(hours));
+      await step('insert missing days', sql.INSERT_DAYS, hourKeys(hours));
+      await step('lock days', sql.LOCK_DAYS, hourKeys(hours));
     },
     recomputeRollups: async (cells, hours) => {
       if (cells.length > 0) await step('recompute rollups', sql.RECOMPUTE_ROLLUPS, cellKeys(cells));
       const stateful = cells.filter((cell) => encodeState(cell) !== null);
       if (stateful.length > 0) await recomputeStates(on, sql, stateful);
-      if (hours.length > 0) await step('recompute hours', sql.RECOMPUTE_HOURS, hourKeys(hours));
+      if (hours.length === 0) return;
+      await step('recompute hours', sql.RECOMPUTE_HOURS, hourKeys(hours));
+      // A statement of its own, and the days are locked by now: it sees the hours that other publishers committed before.
+      await step('recompute days', sql.RECOMPUTE_DAYS, hourKeys(hours));
     },
     writeRejects: async (rejects: readonly Reject[]) => {
       if (rejects.length > 0) await step('write rejects', sql.WRITE_REJECTS, rejectColumns(rejects));

@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { UsageEvent } from '../../domain/event.ts';
 import { formatDecimal } from '../../domain/decimal.ts';
+import { FOR_EVER } from '../../domain/kept.ts';
 import { formatTime } from '../../domain/time.ts';
 import { importPath } from './importer.ts';
 import { parseMapping } from './mapping.ts';
@@ -27,14 +28,14 @@ beforeEach(async () => {
 });
 afterEach(() => rm(dir, { recursive: true, force: true }));
 
-async function imported(name: string, content: string | Uint8Array, mapping = MAPPING, batch = 3) {
+async function imported(name: string, content: string | Uint8Array, mapping = MAPPING, batch = 3, kept = FOR_EVER) {
   const path = join(dir, name);
   await writeFile(path, content);
   const events: UsageEvent[] = [];
   const sizes: number[] = [];
   const rejectsPath = join(dir, 'rejects');
   const result = await importPath({
-    ...{ path, mapping: parseMapping(mapping), batch, rejectsPath, now: () => Date.UTC(2026, 0, 1) },
+    ...{ path, mapping: parseMapping(mapping), batch, kept, rejectsPath, now: () => Date.UTC(2026, 0, 1) },
     send: (some) => {
       events.push(...some);
       sizes.push(some.length);
@@ -64,6 +65,14 @@ describe('importing', () => {
       ['conv-1-context-eu', '4808', '2023-11-16T18:17:03.979960Z', '{"model":"gpt","region":"eu"}'],
       ['conv-1-generated-eu', '10', '2023-11-16T18:17:03.979960Z', '{"model":"gpt","region":"eu"}'],
     ]);
+  });
+
+  test('a row before what is kept goes to the rejects, with the setting that says so', async () => {
+    const kept = { keyRetentionMs: 0, usageRetentionMonths: 1 };
+    const text = `${HEADER}\n2025-11-30T23:59:59Z,1,2,eu\n2025-12-01T00:00:00Z,1,2,eu\n`;
+    const { result, rejects } = await imported('a.csv', text, MAPPING, 3, kept);
+    expect(result).toMatchObject({ rows: 2, events: 2, rejected: 1 });
+    expect(rejects).toMatchObject([{ row: 1, code: 'TOO_OLD', reason: expect.stringContaining('usageRetentionMonths') }]);
   });
 
   test('reads quoted fields, with commas and line breaks, and gzip', async () => {

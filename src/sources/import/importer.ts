@@ -2,6 +2,7 @@
 import type { Edge } from '../../domain/edge.ts';
 import type { UsageEvent } from '../../domain/event.ts';
 import { isFault } from '../../domain/fault.ts';
+import type { Kept } from '../../domain/kept.ts';
 import { Checkpoint, type CheckpointOptions } from './checkpoint.ts';
 import { type InputFile, inputOf } from './files.ts';
 import { columnsOf, demandFileInKey, type Mapping } from './mapping.ts';
@@ -25,6 +26,8 @@ export interface ImportOptions {
   readonly now: () => number;
   /** What happens to an event before the log. Absent: nothing, or a server does it. */
   readonly edge?: Edge;
+  /** What the installation keeps; absent: everything, or a server judges. */
+  readonly kept?: Kept;
   readonly onProgress?: (progress: ImportProgress) => void;
   readonly signal?: AbortSignal;
 }

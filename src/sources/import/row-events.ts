@@ -1,8 +1,10 @@
 /** A row to its events, by a mapping. */
 import { type Edge, openEdge, type Passed } from '../../domain/edge.ts';
 import { checkEvent, checkTime, type NativeFields, type UsageEvent } from '../../domain/event.ts';
+import { FUTURE_BOUND_MS } from '../../domain/epoch.ts';
 import { type Fault, isFault } from '../../domain/fault.ts';
 import { parseJsonText, UnsafeNumber } from '../../domain/json.ts';
+import { checkKept, FOR_EVER, type Kept } from '../../domain/kept.ts';
 import { type Cell, keyOf, type Mapping, textOf } from './mapping.ts';
 import type { Row } from './row.ts';
 
@@ -54,13 +56,19 @@ export function fieldsOf(file: string, { row, values = {} }: Row, mapping: Mappi
 interface RowOptions {
   readonly mapping: Mapping;
   readonly now: () => number;
+  readonly kept?: Kept;
   readonly edge?: Edge;
 }
 
 /** What a row gives: its events, or the first fault of any of them. A row is used whole or not at all. */
-export function eventsOf(file: string, row: Row, { mapping, now, edge = openEdge }: RowOptions): Passed | Fault {
+export function eventsOf(
+  file: string,
+  row: Row,
+  { mapping, now, kept = FOR_EVER, edge = openEdge }: RowOptions,
+): Passed | Fault {
   const moment = now();
-  const inTime = (event: UsageEvent): Fault | undefined => checkTime(event, moment);
+  const inTime = (event: UsageEvent): Fault | undefined =>
+    checkTime(event, moment) ?? checkKept(event, moment + FUTURE_BOUND_MS, kept);
   const [events, filtered]: [UsageEvent[], string[]] = [[], []];
   for (const fields of fieldsOf(file, row, mapping)) {
     const event = checkEvent(fields);

@@ -23,6 +23,32 @@ const noParentsInPublish = patch(
 );
 
 export const MUTANTS = [
+  // retention of keys
+  random(
+    'forget-ahead-of-a-lineage',
+    'keys go while a lineage that lags may still bring a copy',
+    patch('src/batch/expiry.ts', 'Math.min(...arrivals', 'Math.max(...arrivals'),
+  ),
+  random(
+    'forget-by-the-clock',
+    'keys go by the wall clock',
+    patch(
+      'src/batch/expiry.ts',
+      'tables.forgetKeys(settled - keyRetentionMs, limit)',
+      'tables.forgetKeys(now - keyRetentionMs, limit)',
+    ),
+  ),
+  random(
+    'too-old-by-no-rule',
+    'a copy counts whose key is gone',
+    patch('src/processors/validate.ts', ' ?? checkKept(event, arrival, kept)'),
+  ),
+  random(
+    'filled-by-the-keys-alone',
+    'a version is filled by rows of keys that may be forgotten',
+    patch(publish, 'const copies = await tx.copies(lineage.id, row.segment);', 'const copies = undefined;'),
+  ),
+
   // apply
   random('no-prev-check', 'apply accepts a fence that went back', patch(store, ' || fence.position < request.prev')),
   random(
@@ -308,6 +334,11 @@ export const MUTANTS = [
  * advance are chosen by the `oldest` that its first chunk left, and the mark of that chunk is gone with whatever is lost.
  */
 export const SPARE = [
+  random(
+    'forget-without-margin',
+    "keys go as if brokers' clocks were one",
+    patch('src/batch/expiry.ts', ' - epochMs - FUTURE_BOUND_MS', ''),
+  ),
   random('advance-without-oldest', 'advance does not carry the `oldest` that its keys were chosen by', noOldestInAdvance),
   random(
     'crop-by-digest-only',

@@ -24,6 +24,7 @@ const CALM: Climate = {
   late: 0,
   gaps: 0,
   grain: 1,
+  keyRetentionMs: 0,
 };
 
 type Until = (gate: Gate) => boolean;
