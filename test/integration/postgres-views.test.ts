@@ -95,17 +95,16 @@ function concurrency(database: TestDatabase): void {
     const keys = '$1::text[], $2::text[], $3::int[], $4::text[]';
     const mutants: [string, Partial<Statements>][] = [
       // The second reads the partials, then waits for the first's write of the row, and overwrites it.
-      ['without the lock on rollups, one is lost', { LOCK_ROLLUPS: `SELECT ${keys}`, INSERT_ROLLUPS: `SELECT ${keys}` }],
+      ['without the lock on rollups, one is lost', { LOCK_ROLLUPS: `SELECT ${keys}` }],
       // One statement sees one snapshot: what the lock waited for is not in it.
       [
         'with lock and recompute in one statement, one is lost',
         {
-          INSERT_ROLLUPS: `SELECT ${keys}`,
           LOCK_ROLLUPS: `SELECT ${keys}`,
           RECOMPUTE_ROLLUPS: texts.RECOMPUTE_ROLLUPS.replace(
-            'UPDATE rollups r',
-            `WITH locked AS (${texts.LOCK_ROLLUPS}) UPDATE rollups r`,
-          ),
+            'INSERT',
+            'WITH locked AS (SELECT 1 FROM rollups FOR UPDATE) INSERT',
+          ).replace('GROUP BY', 'WHERE (SELECT count(*) FROM locked) > 0 GROUP BY'),
         },
       ],
     ];

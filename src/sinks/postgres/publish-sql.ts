@@ -28,24 +28,24 @@ export const WRITE_HOUR_PARTIALS = `
   SELECT $1, $2, h.* FROM unnest($3::text[], $4::text[], $5::int[], $6::numeric[], $7::bigint[]) AS h
   ON CONFLICT DO NOTHING`;
 
-export const INSERT_ROLLUPS = `
-  INSERT INTO rollups (tenant_id, meter, minute, grp)
-  SELECT k.* FROM ${CELLS} ORDER BY k.tenant_id COLLATE "C", k.meter COLLATE "C", k.minute, k.grp COLLATE "C"
-  ON CONFLICT DO NOTHING`;
-
+/**
+ * Rows that are missing are made; those that are there are locked all the same: the condition is read under the lock. In key
+ * order. By the primary key, whatever the planner knows: a join to keys was planned as a scan of the table, or by another index.
+ */
 export const LOCK_ROLLUPS = `
-  SELECT 1 FROM rollups r JOIN ${CELLS} ON ${SAME_CELL('r')}
-  ORDER BY r.tenant_id, r.meter, r.minute, r.grp FOR UPDATE OF r`;
+  INSERT INTO rollups AS r (tenant_id, meter, minute, grp)
+  SELECT k.* FROM ${CELLS} ORDER BY k.tenant_id COLLATE "C", k.meter COLLATE "C", k.minute, k.grp COLLATE "C"
+  ON CONFLICT (tenant_id, meter, minute, grp) DO UPDATE SET count = r.count WHERE false`;
 
+/** The rows are there and locked: it never inserts. */
 export const RECOMPUTE_ROLLUPS = `
-  UPDATE rollups r SET count = n.count, sum = n.sum, min = n.min, max = n.max, latest_order = n.latest_order, latest_value = n.latest_value
-  FROM (
-    SELECT k.tenant_id, k.meter, k.minute, k.grp, sum(p.count) AS count, sum(p.sum) AS sum, min(p.min) AS min, max(p.max) AS max,
-      max(p.latest_order) AS latest_order, (array_agg(p.latest_value ORDER BY p.latest_order DESC NULLS LAST))[1] AS latest_value
-    FROM ${CELLS} JOIN partials p ON ${SAME_CELL('p')}
-    GROUP BY 1, 2, 3, 4
-  ) AS n
-  WHERE r.tenant_id = n.tenant_id COLLATE "C" AND r.meter = n.meter COLLATE "C" AND r.minute = n.minute AND r.grp = n.grp COLLATE "C"`;
+  INSERT INTO rollups (tenant_id, meter, minute, grp, count, sum, min, max, latest_order, latest_value)
+  SELECT k.tenant_id, k.meter, k.minute, k.grp, sum(p.count), sum(p.sum), min(p.min), max(p.max), max(p.latest_order),
+    (array_agg(p.latest_value ORDER BY p.latest_order DESC NULLS LAST))[1]
+  FROM ${CELLS} JOIN partials p ON ${SAME_CELL('p')}
+  GROUP BY 1, 2, 3, 4
+  ON CONFLICT (tenant_id, meter, minute, grp) DO UPDATE SET count = excluded.count, sum = excluded.sum, min = excluded.min,
+    max = excluded.max, latest_order = excluded.latest_order, latest_value = excluded.latest_value`;
 
 export const READ_STATES = `
   SELECT k.n::int AS n, array_agg(p.state) AS states
@@ -68,24 +68,19 @@ export const RAISE_FILLED = `
   ON CONFLICT (meter, lineage) DO UPDATE SET segments = excluded.segments
   WHERE meters_filled.segments < excluded.segments`;
 
-export const INSERT_HOURS = `
-  INSERT INTO usage_hourly (tenant_id, event_type, hour)
+export const LOCK_HOURS = `
+  INSERT INTO usage_hourly AS u (tenant_id, event_type, hour)
   SELECT k.tenant_id, k.event_type, to_timestamp(k.hour * 3600.0) FROM ${HOURS}
   ORDER BY k.tenant_id COLLATE "C", k.event_type COLLATE "C", k.hour
-  ON CONFLICT DO NOTHING`;
-
-export const LOCK_HOURS = `
-  SELECT 1 FROM usage_hourly u JOIN ${HOURS} ON ${SAME_HOUR('u')} AND u.hour = to_timestamp(k.hour * 3600.0)
-  ORDER BY u.tenant_id, u.event_type, u.hour FOR UPDATE OF u`;
+  ON CONFLICT (tenant_id, event_type, hour) DO UPDATE SET event_count = u.event_count WHERE false`;
 
 export const RECOMPUTE_HOURS = `
-  UPDATE usage_hourly u SET total_quantity = n.total, event_count = n.count, computed_at = clock_timestamp()
-  FROM (
-    SELECT k.tenant_id, k.event_type, k.hour, sum(p.total) AS total, sum(p.count) AS count
-    FROM ${HOURS} JOIN hour_partials p ON ${SAME_HOUR('p')} AND p.hour = k.hour
-    GROUP BY 1, 2, 3
-  ) AS n
-  WHERE u.tenant_id = n.tenant_id COLLATE "C" AND u.event_type = n.event_type COLLATE "C" AND u.hour = to_timestamp(n.hour * 3600.0)`;
+  INSERT INTO usage_hourly (tenant_id, event_type, hour, total_quantity, event_count, computed_at)
+  SELECT k.tenant_id, k.event_type, to_timestamp(k.hour * 3600.0), sum(p.total), sum(p.count), clock_timestamp()
+  FROM ${HOURS} JOIN hour_partials p ON ${SAME_HOUR('p')} AND p.hour = k.hour
+  GROUP BY k.tenant_id, k.event_type, k.hour
+  ON CONFLICT (tenant_id, event_type, hour) DO UPDATE SET total_quantity = excluded.total_quantity,
+    event_count = excluded.event_count, computed_at = excluded.computed_at`;
 
 /** The UTC days of the hours, each once. */
 const DAYS = `(SELECT DISTINCT h.tenant_id COLLATE "C" AS tenant_id, h.event_type COLLATE "C" AS event_type, date '1970-01-01' + h.hour / 24 AS day

@@ -94,12 +94,8 @@ export function publishTransaction(on: Queryable, sql: Statements = texts): Publ
       return row && new Set(row.positions);
     },
     lockRollups: async (cells, hours) => {
-      if (cells.length > 0) {
-        await step('insert missing rollups', sql.INSERT_ROLLUPS, cellKeys(cells));
-        await step('lock rollups', sql.LOCK_ROLLUPS, cellKeys(cells));
-      }
+      if (cells.length > 0) await step('lock rollups', sql.LOCK_ROLLUPS, cellKeys(cells));
       if (hours.length === 0) return;
-      await step('insert missing hours', sql.INSERT_HOURS, hourKeys(hours));
       await step('lock hours', sql.LOCK_HOURS, hourKeys(hours));
       await step('insert missing days', sql.INSERT_DAYS, hourKeys(hours));
       await step('lock days', sql.LOCK_DAYS, hourKeys(hours));
