@@ -91,9 +91,11 @@ if (!quick) {
     'if node scripts/demo/main.mjs --plant; then exit 1; else test $? -eq 1; fi',
   ]);
   step('demo, other seeds', node, ['scripts/demo-many.mjs', '--runs', '3', '--from', '100', '--events', '3000']);
+  const conformance = ['log', 'views', 'migrate'].map((name) => `test/integration/postgres-${name}.test.ts`);
   for (const version of ['22', '24']) {
     const other = ['npx', '--yes', `node@${version}`];
-    suites(`unit and conformance suites on Node ${version}`, ['src', 'test/integration'], { node: other });
+    const here = ['src', ...conformance, 'test/integration/http', 'test/integration/versions.test.ts'];
+    suites(`unit and conformance suites on Node ${version}`, here, { node: other });
   }
 }
 
