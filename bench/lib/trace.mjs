@@ -13,18 +13,30 @@ function nameOf(text) {
   return `${flat.split(' ')[0]} ${table}`.trim();
 }
 
+function note(name, began) {
+  const { calls, ms } = totals.get(name) ?? { calls: 0, ms: 0 };
+  totals.set(name, { calls: calls + 1, ms: ms + performance.now() - began });
+}
+
 const { query } = pg.Client.prototype;
 pg.Client.prototype.query = function traced(...args) {
   const [given] = args;
-  const answer = query.apply(this, args);
-  if (typeof answer?.then !== 'function') return answer;
   const name = nameOf(typeof given === 'string' ? given : (given.text ?? '?'));
   const began = performance.now();
-  const note = () => {
-    const { calls, ms } = totals.get(name) ?? { calls: 0, ms: 0 };
-    totals.set(name, { calls: calls + 1, ms: ms + performance.now() - began });
-  };
-  answer.then(note, note);
+  const last = args.at(-1);
+  // The pool's own way: a callback, and no promise.
+  if (typeof last === 'function') {
+    args[args.length - 1] = (...answer) => {
+      note(name, began);
+      last(...answer);
+    };
+    return query.apply(this, args);
+  }
+  const answer = query.apply(this, args);
+  answer?.then?.(
+    () => note(name, began),
+    () => note(name, began),
+  );
   return answer;
 };
 
