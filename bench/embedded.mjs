@@ -1,6 +1,6 @@
 // What the embedded product does with the defaults that it is shipped with, and whether its answers are right meanwhile.
 // npm run build && node bench/embedded.mjs --events 200000 --date 2026-01-31 --name NAME; --help lists the rest.
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -91,6 +91,7 @@ async function main() {
   const dir = await mkdtemp(join(tmpdir(), 'meterfold-bench-'));
   const stop = () => {
     killAll();
+    rmSync(dir, { recursive: true, force: true });
     process.exit(130);
   };
   process.once('SIGINT', stop).once('SIGTERM', stop);
