@@ -91,7 +91,7 @@ async function main() {
   const dir = await mkdtemp(join(tmpdir(), 'meterfold-bench-'));
   const stop = () => {
     killAll();
-    rmSync(dir, { recursive: true, force: true });
+    rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
     process.exit(130);
   };
   process.once('SIGINT', stop).once('SIGTERM', stop);
