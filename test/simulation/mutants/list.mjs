@@ -215,7 +215,11 @@ export const MUTANTS = [
   random(
     'fence-first-advance',
     'advance writes the fence before keys and floor',
-    patch(advance, '{ floor: cut.segments })', '{ fence: { position: fencePosition(cut), arrival: cut.arrival } })'),
+    patch(
+      advance,
+      '{ floor: cut.segments })',
+      '{ fence: { position: fencePosition(cut), arrival: cut.arrival, rules: cut.rules } })',
+    ),
     patch(advance, 'behind, mint, { fence })', 'behind, mint, { floor: cut.segments })'),
   ),
   random('advance-without-floor', 'advance raises no floor', patch(advance, '{ floor: cut.segments })', '{})')),
@@ -303,7 +307,7 @@ export const MUTANTS = [
     patch(
       publish,
       'return ports.batch.transaction((tx) => fold(',
-      'const cut = { segments: row.segment + 1, position: row.end, arrival: row.endArrival, rules: row.rules + 9 };\n  await ports.batch.transaction((tx) => tx.raiseCut(lineage.id, cut));\n  return ports.batch.transaction((tx) => fold(',
+      'const cut = { segments: row.segment + 1, position: row.end, arrival: row.endArrival, rules: row.rules };\n  await ports.batch.transaction((tx) => tx.raiseCut(lineage.id, cut));\n  return ports.batch.transaction((tx) => fold(',
     ),
   ),
   random(
