@@ -5,7 +5,7 @@
  */
 import type { BatchView, Catalog, Facts, Filled, Lineage, RuleSets, Source } from '../contract.ts';
 import { CUT_END } from '../contract.ts';
-import { type Meter, meterId } from '../domain/meter.ts';
+import { type Meter, measures, meterId } from '../domain/meter.ts';
 import { manifestRows } from '../sinks/archive/segments.ts';
 import { fillSegment, type PublishPorts } from './publish.ts';
 
@@ -73,9 +73,5 @@ async function fillLineage(
 /** Whether segments that begin under these rules are published with the meter. */
 async function isMeasured({ ruleSets }: BackfillPorts, rules: number, meter: Meter): Promise<boolean> {
   await ruleSets.demand(rules);
-  const id = meterId(meter);
-  return ruleSets
-    .get(rules)
-    .meters.forType(meter.eventType)
-    .some((known) => meterId(known) === id);
+  return measures(ruleSets.get(rules).meters, meter);
 }

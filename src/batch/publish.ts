@@ -18,7 +18,7 @@ import { encodeEvent } from '../domain/avro.ts';
 import { contentDigest } from '../domain/canonical.ts';
 import { type Cell, foldCells } from '../domain/cell.ts';
 import { GroupBound } from '../domain/groups.ts';
-import { type Meter, measure, meterId } from '../domain/meter.ts';
+import { type Meter, measure, measures, meterId } from '../domain/meter.ts';
 import { routingKeyOf } from '../domain/routing.ts';
 import type { SegmentRow } from '../domain/segment.ts';
 import { readSegment } from '../sinks/archive/segments.ts';
@@ -33,7 +33,7 @@ const MICROS_PER_HOUR = 3_600_000_000;
 const keyOf = ({ tenant, key }: { readonly tenant: string; readonly key: string }): string => `${tenant}\0${key}`;
 
 /** The `ok` events of a sealed segment, in log order. */
-export async function eventsOf({ archive, ruleSets }: PublishPorts, row: SegmentRow): Promise<ArchivedEvent[]> {
+async function eventsOf({ archive, ruleSets }: PublishPorts, row: SegmentRow): Promise<ArchivedEvent[]> {
   const records = await readSegment(archive, row);
   const ok = records.flatMap(({ event, verdict, position, arrival, rules }): ArchivedEvent[] =>
     verdict === 'ok' && event !== null ? [{ event, position, arrival, rules, content: contentDigest(event) }] : [],
@@ -126,12 +126,7 @@ function cellsOf(
 /** Adds what a published segment holds of a meter version that began later. */
 export async function fillSegment(ports: PublishPorts, lineage: Lineage, row: SegmentRow, meter: Meter): Promise<void> {
   const ok = (await eventsOf(ports, row)).filter(({ event }) => event.type === meter.eventType);
-  const id = meterId(meter);
-  const isMissing = ({ rules, event }: ArchivedEvent): boolean =>
-    !ports.ruleSets
-      .get(rules)
-      .meters.forType(event.type)
-      .some((known) => meterId(known) === id);
+  const isMissing = ({ rules }: ArchivedEvent): boolean => !measures(ports.ruleSets.get(rules).meters, meter);
   const missing = ok.filter(isMissing);
   await ports.batch.transaction(async (tx) => {
     const copies = await tx.copies(lineage.id, row.segment);
@@ -143,7 +138,7 @@ export async function fillSegment(ports: PublishPorts, lineage: Lineage, row: Se
     await tx.writePartials(lineage.id, row.segment, cells, []);
     await tx.lockRollups(cells, []);
     await tx.recomputeRollups(cells, []);
-    await tx.raiseFilled(id, lineage.id, row.segment + 1);
+    await tx.raiseFilled(meterId(meter), lineage.id, row.segment + 1);
   });
 }
 

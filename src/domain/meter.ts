@@ -33,6 +33,12 @@ export interface MeterSet {
 
 export const meterId = ({ key, version }: Pick<Meter, 'key' | 'version'>): string => `${key}@${String(version)}`;
 
+/** Whether events that are measured under this set count for exactly this version of the meter. */
+export function measures(set: MeterSet, meter: Meter): boolean {
+  const id = meterId(meter);
+  return set.forType(meter.eventType).some((known) => meterId(known) === id);
+}
+
 /** Where an event lies: what orders `latest` among equal times. */
 export interface Place {
   readonly depth: number;

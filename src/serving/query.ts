@@ -2,7 +2,7 @@
 import type { Clock } from '../clock.ts';
 import type { BatchView, Lineage, RollupQuery, RuleSets, SpeedStore, Written } from '../contract.ts';
 import { type AnswerRow, combine, type GroupFilter } from '../domain/answer.ts';
-import { type Meter, meterId } from '../domain/meter.ts';
+import { type Meter, measures, meterId } from '../domain/meter.ts';
 import { bucketsOfTenant } from '../domain/routing.ts';
 import type { RuleSet } from '../domain/rules.ts';
 import { MeterError } from '../errors.ts';
@@ -120,8 +120,7 @@ export class QueryService {
 
 /** Throws UNKNOWN_METER where another process has let a version go, and usage without it is in the answer already. */
 function demandMeasured(meter: Meter, { meters }: RuleSet): void {
-  const id = meterId(meter);
-  if (meters.forType(meter.eventType).some((known) => meterId(known) === id)) return;
+  if (measures(meters, meter)) return;
   throw new MeterError('UNKNOWN_METER', `version ${String(meter.version)} of ${meter.key} is not measured any more`, {
     ...{ field: 'version', value: String(meter.version), allowed: 'a version of GET /v1/meters' },
   });
