@@ -1,7 +1,7 @@
 // npm run demo: a finite, self-checking show. Exit 0 when everything is equal, 1 when anything differs.
 import { parseArgs } from 'node:util';
 import { Presets, SingleBar } from 'cli-progress';
-import { show } from './show.mjs';
+import { IN_FLOW_WANTED, show } from './show.mjs';
 
 const options = {
   seed: { type: 'string', default: '1' },
@@ -52,7 +52,7 @@ console.log(
 const short = [
   [stats.kills >= 5, 'fewer than 5 kills'],
   [stats.killsWithUnpublished >= 3, 'fewer than 3 kills with unpublished events'],
-  [stats.comparisons >= 20 && stats.inFlow >= 10, 'too few comparisons'],
+  [stats.comparisons >= 20 && stats.inFlow >= IN_FLOW_WANTED, 'too few comparisons'],
   [stats.withSpeed >= 20, 'too few comparisons with a speed part'],
 ].filter(([ok]) => !ok);
 for (const [, what] of short) console.log(`the show was too short: ${what}`);
