@@ -176,15 +176,29 @@ export const expiry = (p: Ports, s: Settings): Role => ({
   step: async (stop) => void (await expire({ ...p, source: p.log }, s, p.clock.now(), stop)),
 });
 
-/** All roles in one process. Resolves when `stop` aborted and all have drained; throws the first fatal error. */
-export async function runAll(ports: Ports, s: Settings, topology: Wiring, stop: AbortSignal): Promise<void> {
+/**
+ * All roles in one process. Resolves when `stop` aborted and all have drained; throws the first fatal error. Before
+ * `started` only the worker and the scheduler run: what is left to fold must not keep the lanes from opening, where one
+ * database serves both.
+ */
+export async function runAll(
+  ports: Ports,
+  s: Settings,
+  topology: Wiring,
+  stop: AbortSignal,
+  started: Promise<void> = Promise.resolve(),
+): Promise<void> {
   const failed = new AbortController();
   const over = AbortSignal.any([stop, failed.signal]);
   const sealed = new Wake(ports.clock);
   const p = { ...ports, facts: pokeOnSeal(ports.facts, sealed) };
   const folding = [publisher(p, sealed), backfill(p), collector(p, s), relaying(p)];
-  const roles = [...folding, scheduler(p, s), months(p), retention(p, s), expiry(p, s)];
-  const running = [work(p, s, topology(p, s), over), ...roles.map((role) => runRole(p, role, over))];
+  const later = [...folding, months(p), retention(p, s), expiry(p, s)];
+  const running = [
+    work(p, s, topology(p, s), over),
+    runRole(p, scheduler(p, s), over),
+    ...later.map((role) => started.then(() => runRole(p, role, over))),
+  ];
   const outcomes = await Promise.allSettled(running.map((role) => role.catch((error: unknown) => fail(failed, error))));
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }

@@ -14,7 +14,7 @@ import { openFacts } from '../observe/facts.ts';
 import type { Logger } from '../observe/log.ts';
 import { openRegistry } from '../observe/metrics.ts';
 import { runRole } from '../runtime/role.ts';
-import { httpServer } from '../serving/http/server.ts';
+import type { httpServer as HttpServer } from '../serving/http/server.ts';
 import type { QueryService } from '../serving/query.ts';
 import { shapeIndexes } from '../sinks/postgres/indexes.ts';
 import { metering, type Ports, runAll, type Settings } from '../topology.ts';
@@ -103,9 +103,13 @@ export async function startProduct(config: Config, given: ProductPorts): Promise
   demandLoopback(config);
   const processors = await loadProcessors(config.processors, given.processors ?? []);
   const { lend = (own: Stores): Stores => own } = given;
-  const stores = lend(await openShaped(config, given.clock));
+  // Loaded while the database starts in its thread.
+  const [stores, { httpServer }] = await Promise.all([
+    openShaped(config, given.clock).then(lend),
+    import('../serving/http/server.ts'),
+  ]);
   try {
-    return await startWith({ config, given, processors, stores });
+    return await startWith({ config, given, processors, stores, httpServer });
   } catch (error) {
     await stores.close();
     throw error;
@@ -117,9 +121,10 @@ interface Parts {
   readonly given: ProductPorts;
   readonly processors: readonly EdgeProcessor[];
   readonly stores: Stores;
+  readonly httpServer: typeof HttpServer;
 }
 
-async function startWith({ config, given, processors, stores }: Parts): Promise<Product> {
+async function startWith({ config, given, processors, stores, httpServer }: Parts): Promise<Product> {
   const { clock, random, log, listens = true } = given;
   const registry = openRegistry({ process: true });
   const facts = openFacts({ registry, logger: log });
@@ -130,8 +135,10 @@ async function startWith({ config, given, processors, stores }: Parts): Promise<
   const query = await queryService(config, stores, clock);
   const app = httpServer(httpPorts({ config, stores, query, ports, registry, facts, settings, edge }));
   if (listens) await listen(app, config);
+  const ready = untilStarted(query, clock, stop.signal);
+  const started = Promise.race([ready, clock.sleep(FOLD_AFTER_MS, stop.signal)]).catch(() => undefined);
   const running = Promise.all([
-    runAll(ports, settings, metering, stop.signal),
+    runAll(ports, settings, metering, stop.signal, started),
     ...(stores.embedded ? [runRole({ clock, facts, random }, maintain(stores.pool), stop.signal)] : []),
   ]);
   const failed = running.then(() => new Promise<never>(() => undefined));
@@ -140,7 +147,7 @@ async function startWith({ config, given, processors, stores }: Parts): Promise<
     app,
     stores,
     failed,
-    ready: () => untilStarted(query, clock, stop.signal),
+    ready: () => ready,
     close: () => close(app, stop, running, stores, config, clock),
   };
 }
@@ -157,6 +164,8 @@ async function listen(app: FastifyInstance, { host, port }: Config): Promise<voi
   }
 }
 
+/** So long the lanes have the database to themselves at most, ms: a lane may wait for what the others do. */
+const FOLD_AFTER_MS = 5000;
 /** Between two looks at a product that is starting, ms. */
 const LOOK_MS = 10;
 

@@ -1,17 +1,16 @@
-/** The commands and their options. */
+/** The commands and their options. Each loads what it needs when it runs: a start waits for no module of another command. */
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { type Config, parseConfig, shownConfig } from '../config.ts';
 import { MeterError } from '../errors.ts';
-import { askOf } from './ask.ts';
-import { type JsonFlag, type RejectFlags, rejectsCommand, verifyCommand } from './checks.ts';
-import { dev } from './dev.ts';
-import { exportCommand, type ExportFlags } from './export.ts';
-import { importCommand, type ImportFlags } from './import.ts';
+import type { Ask } from './ask.ts';
+import type { JsonFlag, RejectFlags } from './checks.ts';
+import type { ExportFlags } from './export.ts';
+import type { ImportFlags } from './import.ts';
 import { json, type Streams, table } from './output.ts';
 import type { TableName } from '../sinks/export/tables.ts';
-import { queryCommand, type QueryFlags } from './query.ts';
+import type { QueryFlags } from './query.ts';
 
 export interface Context {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -45,6 +44,11 @@ async function readConfigFile(path: string): Promise<string> {
   }
 }
 
+async function askOf(context: Context, flags: Flags): Promise<Ask> {
+  const { askOf: ask } = await import('./ask.ts');
+  return ask(await configOf(context, flags), urlOf(flags));
+}
+
 const urlOf = ({ url }: Flags): string | undefined => (typeof url === 'string' ? url : undefined);
 
 /** Options of every command that opens a data directory. */
@@ -64,6 +68,7 @@ function addDev(root: Command, context: Context, done: Done): void {
     .option('--host <host>', 'address to listen on (default: 127.0.0.1)')
     .option('--insecure', 'listen on other addresses than loopback')
     .action(async (flags: Flags) => {
+      const { dev } = await import('./dev.ts');
       done(await dev(await configOf(context, flags), context.random, context.streams, context.stop));
     });
 }
@@ -76,6 +81,7 @@ function addImport(root: Command, context: Context, done: Done): void {
     .option('--no-checkpoint', 'begin at the start, and note nothing')
     .option('--rejects <file>', 'for rows that cannot be used (default: PATH.rejects.ndjson)')
     .action(async (file: string, flags: Flags & ImportFlags) => {
+      const { importCommand } = await import('./import.ts');
       done(await importCommand(file, flags, await configOf(context, flags), context.streams, context.stop));
     });
 }
@@ -92,7 +98,8 @@ function addExport(root: Command, context: Context, done: Done): void {
       .option('--tenant <id>', 'only of this tenant')
       .option('--event-type <name>', 'only of this type')
       .action(async (flags: Flags & ExportFlags) => {
-        const ask = askOf(await configOf(context, flags), urlOf(flags));
+        const { exportCommand } = await import('./export.ts');
+        const ask = await askOf(context, flags);
         done(await exportCommand(table, flags, ask, context.streams, context.stop));
       });
 }
@@ -111,7 +118,8 @@ function addQuery(root: Command, context: Context, done: Done): void {
     .option('--meter-version <n>', 'this version of the meter (default: the newest that answers)')
     .option('--after <token>', 'wait until this write is in the answer')
     .action(async (meter: string, flags: Flags & QueryFlags) => {
-      done(await queryCommand(meter, flags, askOf(await configOf(context, flags), urlOf(flags)), context.streams));
+      const { queryCommand } = await import('./query.ts');
+      done(await queryCommand(meter, flags, await askOf(context, flags), context.streams));
     });
 }
 
@@ -119,7 +127,8 @@ function addChecks(root: Command, context: Context, done: Done): void {
   asking(
     root.command('verify').description('recount everything from the archive and compare; exit 1 where anything differs'),
   ).action(async (flags: Flags & JsonFlag) => {
-    done(await verifyCommand(flags, askOf(await configOf(context, flags), urlOf(flags)), context.streams));
+    const { verifyCommand } = await import('./checks.ts');
+    done(await verifyCommand(flags, await askOf(context, flags), context.streams));
   });
   const rejects = root.command('rejects').description('records that could not be used');
   asking(rejects.command('list').description('list them, newest first'))
@@ -128,7 +137,8 @@ function addChecks(root: Command, context: Context, done: Done): void {
     .option('--limit <n>', 'how many', '50')
     .option('--cursor <cursor>', 'where the last list ended')
     .action(async (flags: Flags & RejectFlags) => {
-      done(await rejectsCommand(flags, askOf(await configOf(context, flags), urlOf(flags)), context.streams));
+      const { rejectsCommand } = await import('./checks.ts');
+      done(await rejectsCommand(flags, await askOf(context, flags), context.streams));
     });
 }
 
