@@ -464,6 +464,62 @@ export interface BatchView {
   holders(keys: readonly { readonly tenant: string; readonly key: string }[]): Promise<readonly KeyRow[]>;
 }
 
+/** How far a batch view is. */
+export interface Extent {
+  readonly cuts: ReadonlyMap<string, Cut>;
+  readonly filled: Filled;
+  readonly serving: ReadonlySet<string>;
+}
+
+/** A row that one of two batch views holds otherwise, or not at all. */
+export interface ViewDifference {
+  readonly table: string;
+  /** The columns of its key, as JSON. */
+  readonly key: string;
+  /** The other columns as text; null where there is no such row. */
+  readonly live: string | null;
+  readonly rebuilt: string | null;
+}
+
+export interface ViewComparison {
+  /** Whether both views had the same cuts when this was read: only then do the differences say something. */
+  readonly isLevel: boolean;
+  readonly differences: readonly ViewDifference[];
+  /** Where the next comparison begins; undefined behind the last tenant. */
+  readonly next: string | undefined;
+}
+
+/** What is not compared, because the live view has let it go or has not got it yet. */
+export interface NotCompared {
+  /** `key@version` of meters that do not answer yet. */
+  readonly meters: readonly string[];
+  /** ms: keys of older events may be missing from the live view. */
+  readonly keysBefore: number;
+}
+
+/** The statements of a flip, a method each. batch/rebuild.ts holds their order and says why. */
+export interface FlipTransaction {
+  /** Waits for publishes and readers under way; from here to the end of the transaction there are none. */
+  lock(): Promise<void>;
+  extents(): Promise<{ readonly live: Extent; readonly rebuilt: Extent }>;
+  /** The rebuilt view takes the place of the live one, which is gone. */
+  swap(): Promise<void>;
+}
+
+/** A second batch view, made anew from the archive beside the one that answers. There is at most one. */
+export interface Rebuilds {
+  /** The view that is being built: what an earlier rebuild left, or an empty one. */
+  open(): Promise<BatchView>;
+  /** Compares what both views hold of some tenants, those that follow `after`, in one snapshot. */
+  compare(after: string | undefined, not: NotCompared): Promise<ViewComparison>;
+  /** Commits when `work` resolves, rolls back when it throws. */
+  flip<T>(work: (tx: FlipTransaction) => Promise<T>): Promise<T>;
+  /** Whether a rebuild was begun and neither flipped nor dropped. */
+  isOpen(): Promise<boolean>;
+  /** Gives up what was built. Idempotent. */
+  drop(): Promise<void>;
+}
+
 /**
  * What retention takes from the tables, in steps that are short transactions of their own. Repeating one changes nothing.
  * Called only for what no record that is still to come can need. Times are event times in ms.
@@ -508,6 +564,8 @@ export interface Facts {
   filled(meter: string, lineage: string, segments: number, of: number): void;
   /** A meter version answers from now on. */
   serving(meter: string): void;
+  /** A rebuild of the batch view is over: flipped, differs, failed or left. */
+  rebuilt(outcome: string, differences: number): void;
   /** A dependency failed and is waited for. */
   waiting(what: string, error: unknown): void;
   recovered(what: string): void;

@@ -26,7 +26,8 @@ export async function fillVersions(ports: BackfillPorts, stop: AbortSignal): Pro
   }
 }
 
-async function fillMeter(ports: BackfillPorts, meter: Meter, stop: AbortSignal): Promise<void> {
+/** Fills one version as far as the view is published, and lets it answer once it is whole. */
+export async function fillMeter(ports: BackfillPorts, meter: Meter, stop: AbortSignal): Promise<void> {
   const filled: Filled = await ports.batch.filled();
   const id = meterId(meter);
   let isWhole = true;
@@ -61,17 +62,28 @@ async function fillLineage(
   let next = from;
   for await (const row of manifestRows(catalog, lineage.id, from)) {
     if (await isMeasured(ports, row.rules, meter)) return true;
+    // Let go again: what lies behind is not measured by anyone.
+    if (await isPast(ports, row.rules, meter)) return true;
     if (stop.aborted || row.segment >= cut) return false;
     await fillSegment(ports, lineage, row, meter);
     next = row.segment + 1;
     facts.filled(meterId(meter), lineage.id, next, cut === CUT_END ? head.segment : cut);
   }
   if (next < head.segment) return false;
-  return head.ended || (await isMeasured(ports, head.rules, meter));
+  return head.ended || (await isMeasured(ports, head.rules, meter)) || (await isPast(ports, head.rules, meter));
 }
 
 /** Whether segments that begin under these rules are published with the meter. */
 async function isMeasured({ ruleSets }: BackfillPorts, rules: number, meter: Meter): Promise<boolean> {
   await ruleSets.demand(rules);
   return measures(ruleSets.get(rules).meters, meter);
+}
+
+/** Whether the version was in force before these rules, and is not in them. A version that is gone never comes back. */
+async function isPast({ ruleSets }: BackfillPorts, rules: number, meter: Meter): Promise<boolean> {
+  for (let version = rules - 1; version >= 1; version -= 1) {
+    await ruleSets.demand(version);
+    if (measures(ruleSets.get(version).meters, meter)) return true;
+  }
+  return false;
 }

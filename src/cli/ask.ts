@@ -11,12 +11,13 @@ import { httpServer } from '../serving/http/server.ts';
 import { counting, type Ports, work } from '../topology.ts';
 import { Client } from './client.ts';
 import { settingsOf } from './product.ts';
-import { httpPorts, queryService } from './serve.ts';
+import { httpPorts, queryService, rebuilderOf } from './serve.ts';
 import { openStores, type Stores } from './stores.ts';
 
 export interface Asker {
   get<T>(path: string): Promise<T>;
   post<T>(path: string): Promise<T>;
+  delete<T>(path: string): Promise<T>;
 }
 
 export type Ask = <T>(work: (asker: Asker) => Promise<T>) => Promise<T>;
@@ -25,12 +26,16 @@ export type Ask = <T>(work: (asker: Asker) => Promise<T>) => Promise<T>;
 export function askOf(config: Config, url: string | undefined): Ask {
   if (url === undefined) return (use) => withDirectory(config, use);
   const client = new Client(url);
-  return (use) => use({ get: (path) => client.json(path), post: (path) => client.json(path, { method: 'POST' }) });
+  const by =
+    (method: string) =>
+    <T>(path: string): Promise<T> =>
+      client.json<T>(path, { method });
+  return (use) => use({ get: by('GET'), post: by('POST'), delete: by('DELETE') });
 }
 
 /**
  * Takes the lock, fills the live counters from the log's tail and answers by the server's own routes, without listening.
- * Nothing is sealed, published or written.
+ * Nothing is sealed or published, and nothing but a rebuild writes.
  */
 async function withDirectory<T>(config: Config, use: (asker: Asker) => Promise<T>): Promise<T> {
   const settings = settingsOf(config);
@@ -40,20 +45,21 @@ async function withDirectory<T>(config: Config, use: (asker: Asker) => Promise<T
   const facts = openFacts({ registry, logger: openLog({ level }) });
   const ports: Ports = { ...stores, clock: systemClock, facts, random: Math.random, unique: randomUUID };
   const stop = new AbortController();
+  const rebuilder = rebuilderOf(stores, ports, settings);
   const running = work(ports, settings, counting(ports, settings), stop.signal);
   try {
     await Promise.race([filled(stores, config.buckets), running.then(() => new Promise<never>(() => undefined))]);
     const query = await queryService(config, stores, systemClock);
-    const app = httpServer(
-      httpPorts({ config: { ...config, insecure: true }, stores, query, ports, registry, facts, settings }),
-    );
-    const ask = async (method: 'GET' | 'POST', url: string): Promise<unknown> => answerOf(await app.inject({ method, url }));
-    return await use({
-      get: async <R>(path: string) => (await ask('GET', path)) as R,
-      post: async <R>(path: string) => (await ask('POST', path)) as R,
-    });
+    const parts = { config: { ...config, insecure: true }, stores, query, ports, registry, facts, settings, rebuilder };
+    const app = httpServer(httpPorts(parts));
+    const by =
+      (method: 'GET' | 'POST' | 'DELETE') =>
+      async <R>(url: string): Promise<R> =>
+        answerOf(await app.inject({ method, url })) as R;
+    return await use({ get: by('GET'), post: by('POST'), delete: by('DELETE') });
   } finally {
     stop.abort();
+    await rebuilder.stop();
     await running.catch(() => undefined);
     await stores.close();
   }

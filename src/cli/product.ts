@@ -20,7 +20,7 @@ import { shapeIndexes } from '../sinks/postgres/indexes.ts';
 import { metering, type Ports, runAll, type Settings } from '../topology.ts';
 import { openEdge } from './edge.ts';
 import { loadProcessors } from './modules.ts';
-import { httpPorts, queryService } from './serve.ts';
+import { httpPorts, queryService, rebuilderOf } from './serve.ts';
 import { openStores, type Stores } from './stores.ts';
 
 export interface Product {
@@ -133,7 +133,8 @@ async function startWith({ config, given, processors, stores, httpServer }: Part
   const stop = new AbortController();
   const edge = await openEdge(config, { stores, facts, processors });
   const query = await queryService(config, stores, clock);
-  const app = httpServer(httpPorts({ config, stores, query, ports, registry, facts, settings, edge }));
+  const rebuilder = rebuilderOf(stores, ports, settings);
+  const app = httpServer(httpPorts({ config, stores, query, ports, registry, facts, settings, edge, rebuilder }));
   if (listens) await listen(app, config);
   const ready = untilStarted(query, clock, stop.signal);
   const started = Promise.race([ready, clock.sleep(FOLD_AFTER_MS, stop.signal)]).catch(() => undefined);
@@ -148,7 +149,7 @@ async function startWith({ config, given, processors, stores, httpServer }: Part
     stores,
     failed,
     ready: () => ready,
-    close: () => close(app, stop, running, stores, config, clock),
+    close: () => close(app, stop, () => Promise.all([running, rebuilder.stop()]), stores, config, clock),
   };
 }
 
@@ -190,7 +191,7 @@ function urlOf(app: FastifyInstance, { host }: Config): string {
 async function close(
   app: FastifyInstance,
   stop: AbortController,
-  running: Promise<unknown>,
+  over: () => Promise<unknown>,
   stores: Stores,
   { drainMs }: Config,
   clock: Clock,
@@ -199,7 +200,7 @@ async function close(
   const late = clock.sleep(drainMs, deadline.signal);
   await Promise.race([app.close(), late]);
   stop.abort();
-  await Promise.race([running.catch(() => undefined), late]);
+  await Promise.race([over().catch(() => undefined), late]);
   deadline.abort();
   await stores.close();
 }

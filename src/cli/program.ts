@@ -11,6 +11,7 @@ import type { ImportFlags } from './import.ts';
 import { json, type Streams, table } from './output.ts';
 import type { TableName } from '../sinks/export/tables.ts';
 import type { QueryFlags } from './query.ts';
+import type { RebuildFlags } from './rebuild.ts';
 
 export interface Context {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -130,6 +131,13 @@ function addChecks(root: Command, context: Context, done: Done): void {
     const { verifyCommand } = await import('./checks.ts');
     done(await verifyCommand(flags, await askOf(context, flags), context.streams));
   });
+  asking(root.command('rebuild').description('make the batch view anew from the archive, compare, and put it in place'))
+    .option('--accept-differences', 'put it in place also where it differs from the live view')
+    .option('--drop', 'give up what an earlier rebuild left')
+    .action(async (flags: Flags & RebuildFlags) => {
+      const { rebuildCommand } = await import('./rebuild.ts');
+      done(await rebuildCommand(flags, await askOf(context, flags), context.streams, context.stop));
+    });
   const rejects = root.command('rejects').description('records that could not be used');
   asking(rejects.command('list').description('list them, newest first'))
     .option('--code <code>', 'only with this code')

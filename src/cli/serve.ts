@@ -8,6 +8,7 @@ import { listEvents, listEventTypes, listTenants } from '../sinks/postgres/event
 import { listRejects } from '../sinks/postgres/rejects.ts';
 import { listUsageHourly } from '../sinks/postgres/usage-hourly.ts';
 import type { Ports, Settings } from '../topology.ts';
+import { Rebuilder } from './rebuilder.ts';
 import type { Stores } from './stores.ts';
 import { verifyStores } from './verify-stores.ts';
 
@@ -37,9 +38,23 @@ interface HttpParts {
   readonly facts: HttpPorts['facts'];
   readonly settings: Settings;
   readonly edge?: Edge;
+  readonly rebuilder: Rebuilder;
 }
 
-export function httpPorts({ config, stores, query, ports, registry, facts, settings, edge }: HttpParts): HttpPorts {
+export const rebuilderOf = (stores: Stores, ports: Ports, { kept }: Settings): Rebuilder =>
+  new Rebuilder({ ...ports, rebuilds: stores.rebuilds, keyRetentionMs: kept.keyRetentionMs });
+
+export function httpPorts({
+  config,
+  stores,
+  query,
+  ports,
+  registry,
+  facts,
+  settings,
+  edge,
+  rebuilder,
+}: HttpParts): HttpPorts {
   const { pool, log } = stores;
   const knowsEventType = async (eventType: string): Promise<boolean> => {
     const published = await listEventTypes(pool);
@@ -54,6 +69,7 @@ export function httpPorts({ config, stores, query, ports, registry, facts, setti
     clock: ports.clock,
     facts,
     edge,
+    rebuilder,
     registry,
     config,
     knowsEventType,

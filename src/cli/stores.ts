@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { Archive, BatchView, Catalog, RuleSets, Tables } from '../contract.ts';
+import type { Archive, BatchView, Catalog, Rebuilds, RuleSets, Tables } from '../contract.ts';
 import { meterSetOf } from '../domain/meter.ts';
 import { knowingHashes, secretPrint } from '../domain/privacy.ts';
 import type { Declared } from '../domain/rules.ts';
@@ -21,6 +21,7 @@ import { openPool } from '../sinks/postgres/pool.ts';
 import { declareRules, openRuleSets } from '../sinks/postgres/rule-sets.ts';
 import { demandMeasurable, secretOf } from './privacy.ts';
 import { demandSameLog, openConfiguredLog } from './open-log.ts';
+import { postgresRebuilds } from '../sinks/postgres/rebuilds.ts';
 import { postgresTables } from '../sinks/postgres/tables.ts';
 
 export interface Stores {
@@ -31,6 +32,7 @@ export interface Stores {
   readonly catalog: Catalog;
   readonly batch: BatchView;
   readonly tables: Tables;
+  readonly rebuilds: Rebuilds;
   readonly archive: Archive;
   readonly ruleSets: RuleSets;
   readonly speed: MemorySpeedStore;
@@ -108,6 +110,7 @@ async function openInto(closers: Closer[], config: Config, clock: Clock, { role,
     catalog,
     batch: postgresBatchView(pool),
     tables: postgresTables(pool, { embedded }),
+    rebuilds: postgresRebuilds(pool, config),
   };
   return { ...stores, close: () => closeAll(closers) };
 }

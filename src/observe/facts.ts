@@ -164,7 +164,7 @@ const MAX_TOLD = 1000;
 function segmentFacts({
   registry: r,
   logger,
-}: FactsPorts): Pick<Facts, 'sealed' | 'published' | 'healing' | 'filled' | 'serving'> {
+}: FactsPorts): Pick<Facts, 'sealed' | 'published' | 'healing' | 'filled' | 'serving' | 'rebuilt'> {
   const sealed = counters(r, { name: 'meterfold_segments_sealed_total', help: 'Segments in the archive' }, 'lineage');
   const sealedBytes = counter(r, { name: 'meterfold_archive_bytes_total', help: 'Bytes of sealed objects' });
   const sealing = seconds(r, { name: 'meterfold_seal_seconds', help: 'Time to put and record one segment' });
@@ -185,7 +185,16 @@ function segmentFacts({
     { name: 'meterfold_segments_filled_total', help: 'Segments filled into a meter version' },
     'meter',
   );
+  const rebuilt = counters(
+    r,
+    { name: 'meterfold_rebuilds_total', help: 'Rebuilds of the batch view by how they ended' },
+    'outcome',
+  );
   return {
+    rebuilt: (outcome, differences) => {
+      rebuilt(outcome);
+      logger[outcome === 'flipped' ? 'info' : 'warn']({ outcome, differences }, 'rebuild of the batch view is over');
+    },
     filled: (meter, lineage, segments, of) => {
       filled(meter);
       logger.debug({ meter, lineage, segments, of }, 'meter version filled');

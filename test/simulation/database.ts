@@ -6,6 +6,8 @@ import type {
   ArchivedEvent,
   BatchSnapshot,
   Cut,
+  Extent,
+  FlipTransaction,
   HourUsage,
   KeyRow,
   Position,
@@ -47,7 +49,7 @@ const emptyTables = () => ({
   filled: new Map<string, number>(),
   serving: new Map<string, true>(),
 });
-type Tables = ReturnType<typeof emptyTables>;
+export type Tables = ReturnType<typeof emptyTables>;
 
 export interface Committed {
   readonly rollups: ReadonlyMap<string, Cell>;
@@ -58,8 +60,26 @@ export interface Committed {
 export const keyOf = (k: { readonly tenant: string; readonly key: string }): string => `${k.tenant}\0${k.key}`;
 const hourId = (h: HourUsage): string => `${h.tenant}|${h.eventType}|${h.hour}`;
 
+/** `meter|lineage` -> segments, by meter. */
+export function filledOf(rows: ReadonlyMap<string, number>): Map<string, Map<string, number>> {
+  const all = new Map<string, Map<string, number>>();
+  for (const [id, segments] of rows) {
+    const [meter = '', lineage = ''] = id.split('|');
+    all.set(meter, (all.get(meter) ?? new Map<string, number>()).set(lineage, segments));
+  }
+  return all;
+}
+
+const extentOf = ({ cuts, filled, serving }: Tables): Extent => ({
+  cuts: new Map(cuts),
+  filled: filledOf(filled),
+  serving: new Set(serving.keys()),
+});
+
 export class Transaction {
   readonly writes: Tables = emptyTables();
+  /** The tables that its first statement met: a flip may put others in their place. */
+  tables: Tables | undefined;
   waitsFor: Transaction | undefined;
   isOver = false;
 }
@@ -80,14 +100,23 @@ export function snapshotOf({ rollups, cuts }: Committed, query: RollupQuery): Ba
 }
 
 export class Database {
-  readonly committed: Tables = emptyTables();
+  committed: Tables = emptyTables();
   /** What every commit left, for cut-independence. */
   readonly snapshots: Committed[] = [{ rollups: new Map(), cuts: new Map(), serving: new Set() }];
   readonly #world: World;
   readonly #locks = new Map<string, Transaction>();
+  readonly #open = new Set<Transaction>();
+  /** Holds all tables alone. */
+  #alone: Transaction | undefined;
+  /** Flipped or dropped: nothing can be done with it any more. */
+  isGone = false;
 
   constructor(world: World) {
     this.#world = world;
+  }
+
+  demandThere(what: string): void {
+    if (this.isGone) throw new MeterError('DATABASE_UNAVAILABLE', `${what}: the rebuild is gone`);
   }
 
   get newest(): Committed {
@@ -95,7 +124,8 @@ export class Database {
   }
 
   holders(keys: readonly { readonly tenant: string; readonly key: string }[], own?: Transaction): KeyRow[] {
-    return keys.flatMap((key) => own?.writes.keys.get(keyOf(key)) ?? this.committed.keys.get(keyOf(key)) ?? []);
+    const { keys: there } = own?.tables ?? this.committed;
+    return keys.flatMap((key) => own?.writes.keys.get(keyOf(key)) ?? there.get(keyOf(key)) ?? []);
   }
 
   /** A transaction of its own. */
@@ -106,7 +136,65 @@ export class Database {
     return old.length;
   }
 
-  async transaction<T>(process: SimProcess, work: (tx: PublishTransaction) => Promise<T>): Promise<T> {
+  transaction<T>(process: SimProcess, work: (tx: PublishTransaction) => Promise<T>): Promise<T> {
+    return this.#within(
+      process,
+      (tx) => work(this.#statements(process, tx)),
+      (tx) => this.#commit(tx),
+    );
+  }
+
+  /** Swaps what another database holds for what this one does. */
+  flip<T>(process: SimProcess, rebuilt: Database, work: (tx: FlipTransaction) => Promise<T>): Promise<T> {
+    let isSwapped = false;
+    const statements = (tx: Transaction): FlipTransaction => ({
+      lock: () => this.#lockAll(process, tx, 'lock tables'),
+      extents: () =>
+        this.#statement(process, tx, 'extents', () => {
+          rebuilt.demandThere('extents');
+          return { live: extentOf(this.committed), rebuilt: extentOf(rebuilt.committed) };
+        }),
+      swap: async () => {
+        // Tables that are dropped are locked, too.
+        await this.#lockAll(process, tx, 'drop tables');
+        rebuilt.demandThere('swap');
+        isSwapped = true;
+      },
+    });
+    return this.#within(
+      process,
+      (tx) => work(statements(tx)),
+      (tx) => {
+        if (isSwapped) this.#swap(rebuilt);
+        this.#release(tx);
+      },
+    );
+  }
+
+  #swap(rebuilt: Database): void {
+    rebuilt.isGone = true;
+    this.committed = rebuilt.committed;
+    this.#world.rebuilt = undefined;
+    this.#world.tally.add('event: batch view flipped');
+    this.#committed();
+  }
+
+  async #lockAll(process: SimProcess, tx: Transaction, label: string): Promise<void> {
+    const isFree = (): boolean =>
+      (this.#alone === undefined || this.#alone === tx) && [...this.#open].every((other) => other === tx);
+    for (let tries = 0; !isFree(); tries += 1) {
+      this.#world.tally.add('event: flip waited for publishes');
+      await this.#world.scheduler.gate(process, label, 'lock', isFree);
+    }
+    this.#alone = tx;
+    await this.#statement(process, tx, label, () => undefined);
+  }
+
+  async #within<T>(
+    process: SimProcess,
+    work: (tx: Transaction) => Promise<T>,
+    commit: (tx: Transaction) => void,
+  ): Promise<T> {
     const world = this.#world;
     const { scheduler } = world;
     const tx = new Transaction();
@@ -114,10 +202,11 @@ export class Database {
     process.onDeath.add(close);
     try {
       await scheduler.gate(process, 'BEGIN', 'reply');
-      const result = await work(this.#statements(process, tx));
+      const result = await work(tx);
       await scheduler.gate(process, 'COMMIT', 'call');
       this.#maybeLost('COMMIT');
-      this.#commit(tx);
+      if (tx.isOver) throw new MeterError('DATABASE_UNAVAILABLE', 'COMMIT: the connection was closed');
+      commit(tx);
       await scheduler.gate(process, 'COMMIT', 'reply');
       this.#maybeLost('COMMIT (done)');
       return result;
@@ -135,16 +224,25 @@ export class Database {
     throw new MeterError('DATABASE_UNAVAILABLE', `${what}: connection lost`);
   }
 
+  async #statement<T>(process: SimProcess, tx: Transaction, label: string, run: () => T | Promise<T>): Promise<T> {
+    const { scheduler } = this.#world;
+    const isAllowed = (): boolean => this.#alone === undefined || this.#alone === tx;
+    await scheduler.gate(process, label, 'call');
+    this.#maybeLost(label);
+    while (!isAllowed()) await scheduler.gate(process, `${label}: tables locked`, 'lock', isAllowed);
+    if (tx.isOver) throw new MeterError('DATABASE_UNAVAILABLE', `${label}: no transaction`);
+    this.demandThere(label);
+    tx.tables ??= this.committed;
+    this.#open.add(tx);
+    const result = await run();
+    await scheduler.gate(process, label, 'reply');
+    return result;
+  }
+
   #statements(process: SimProcess, tx: Transaction): PublishTransaction {
-    const statement = async <T>(label: string, run: () => T | Promise<T>): Promise<T> => {
-      await this.#world.scheduler.gate(process, label, 'call');
-      this.#maybeLost(label);
-      if (tx.isOver) throw new MeterError('DATABASE_UNAVAILABLE', `${label}: no transaction`);
-      const result = await run();
-      await this.#world.scheduler.gate(process, label, 'reply');
-      return result;
-    };
+    const statement = <T>(label: string, run: () => T | Promise<T>): Promise<T> => this.#statement(process, tx, label, run);
     const { writes } = tx;
+    const tables = (): Tables => tx.tables ?? this.committed;
     return {
       insertEvents: (lineage, events) => statement('insert events', () => this.#insert(process, tx, lineage, events)),
       holders: (keys) => statement('holders', () => this.holders(keys, tx)),
@@ -156,7 +254,7 @@ export class Database {
         }),
       writeCopies: (lineage, segment, positions) =>
         statement('write copies', () => void writes.copies.set(`${lineage}#${segment}`, new Set(positions))),
-      copies: (lineage, segment) => statement('read copies', () => this.committed.copies.get(`${lineage}#${segment}`)),
+      copies: (lineage, segment) => statement('read copies', () => tables().copies.get(`${lineage}#${segment}`)),
       lockRollups: (cells, hours) => statement('lock rollups', () => this.#lockRollups(process, tx, cells, hours)),
       recomputeRollups: (cells, hours) => statement('recompute', () => this.#recompute(process, tx, cells, hours)),
       writeRejects: (rejects) =>
@@ -167,13 +265,13 @@ export class Database {
         statement('raise filled', async () => {
           const id = `${meter}|${lineage}`;
           await this.#lock(process, tx, `filled ${id}`);
-          if ((this.committed.filled.get(id) ?? 0) < segments) writes.filled.set(id, segments);
+          if ((tables().filled.get(id) ?? 0) < segments) writes.filled.set(id, segments);
           this.#world.tally.add('event: segment filled into a meter version');
         }),
       raiseCut: (lineage, cut) =>
         statement('raise cut', async () => {
           await this.#lock(process, tx, `cut ${lineage}`);
-          if ((this.committed.cuts.get(lineage)?.segments ?? 0) < cut.segments) writes.cuts.set(lineage, cut);
+          if ((tables().cuts.get(lineage)?.segments ?? 0) < cut.segments) writes.cuts.set(lineage, cut);
         }),
     };
   }
@@ -185,12 +283,13 @@ export class Database {
     events: readonly ArchivedEvent[],
   ): Promise<ReadonlySet<Position>> {
     const inserted = new Set<Position>();
+    const { keys } = tx.tables ?? this.committed;
     // The statement sorts by key, as the contract says.
     for (const { event, position, content } of [...events].sort((a, b) => (keyOf(a.event) < keyOf(b.event) ? -1 : 1))) {
       const id = keyOf(event);
-      if (this.committed.keys.has(id) || tx.writes.keys.has(id)) continue;
+      if (keys.has(id) || tx.writes.keys.has(id)) continue;
       await this.#lock(process, tx, `key ${id}`);
-      if (this.committed.keys.has(id)) continue;
+      if (keys.has(id)) continue;
       tx.writes.keys.set(id, {
         ...{ tenant: event.tenant, key: event.key },
         lineage,
@@ -209,16 +308,17 @@ export class Database {
     cells: readonly Cell[],
     hours: readonly HourUsage[],
   ): Promise<void> {
+    const tables = tx.tables ?? this.committed;
     for (const cell of cells) {
       const id = cellId(cell);
       await this.#lock(process, tx, `rollup ${id}`);
-      if (!this.committed.rollups.has(id)) tx.writes.rollups.set(id, { ...cell, ...EMPTY });
+      if (!tables.rollups.has(id)) tx.writes.rollups.set(id, { ...cell, ...EMPTY });
       await this.#world.scheduler.gate(process, 'one more row locked', 'reply');
     }
     for (const hour of hours) {
       const id = hourId(hour);
       await this.#lock(process, tx, `hour ${id}`);
-      if (!this.committed.hours.has(id)) tx.writes.hours.set(id, { ...hour, total: 0n, count: 0 });
+      if (!tables.hours.has(id)) tx.writes.hours.set(id, { ...hour, total: 0n, count: 0 });
     }
   }
 
@@ -229,20 +329,21 @@ export class Database {
     cells: readonly Cell[],
     hours: readonly HourUsage[],
   ): Promise<void> {
-    const partials = new Map([...this.committed.partials, ...tx.writes.partials]);
-    const hourPartials = new Map([...this.committed.hourPartials, ...tx.writes.hourPartials]);
+    const tables = tx.tables ?? this.committed;
+    const partials = new Map([...tables.partials, ...tx.writes.partials]);
+    const hourPartials = new Map([...tables.hourPartials, ...tx.writes.hourPartials]);
     for (const key of cells) {
       const id = cellId(key);
       let sum = EMPTY;
       for (const { cell } of partials.values()) if (cellId(cell) === id) sum = mergeAccumulators(sum, cell);
       await this.#lock(process, tx, `rollup ${id}`);
-      if (this.committed.rollups.has(id) || tx.writes.rollups.has(id)) tx.writes.rollups.set(id, { ...key, ...sum });
+      if (tables.rollups.has(id) || tx.writes.rollups.has(id)) tx.writes.rollups.set(id, { ...key, ...sum });
     }
     for (const key of hours) {
       const id = hourId(key);
       const same = [...hourPartials.values()].filter(({ hour }) => hourId(hour) === id);
       await this.#lock(process, tx, `hour ${id}`);
-      if (!this.committed.hours.has(id) && !tx.writes.hours.has(id)) continue;
+      if (!tables.hours.has(id) && !tx.writes.hours.has(id)) continue;
       const total = same.reduce((sum, { hour }) => sum + hour.total, 0n);
       tx.writes.hours.set(id, { ...key, total, count: same.reduce((sum, { hour }) => sum + hour.count, 0) });
     }
@@ -267,8 +368,8 @@ export class Database {
   }
 
   #commit(tx: Transaction): void {
-    if (tx.isOver) throw new MeterError('DATABASE_UNAVAILABLE', 'COMMIT: the connection was closed');
-    const { committed } = this;
+    // Into the tables that it met, though a flip may have put others in their place.
+    const committed = tx.tables ?? this.committed;
     for (const name of Object.keys(committed) as (keyof Tables)[]) {
       const into: Map<string, unknown> = committed[name];
       // Partials and copies under keys that are there stay as they are (ON CONFLICT DO NOTHING).
@@ -276,13 +377,25 @@ export class Database {
       for (const [id, row] of tx.writes[name]) if (!stays || !into.has(id)) into.set(id, row);
     }
     this.#release(tx);
+    if (committed === this.committed && !this.isGone) this.#committed();
+  }
+
+  #committed(): void {
+    const { committed } = this;
     this.#snap();
     const hours = new Map([...committed.hours].flatMap(([id, { total, count }]) => (count > 0 ? [[id, total]] : [])));
     this.#world.oracle.committed(committed.cuts, committed.rollups.values(), hours, committed.filled);
     this.#world.tally.add('check: rollups at a commit (4)');
   }
 
-  serve(meter: string): void {
+  async serve(process: SimProcess, meter: string): Promise<void> {
+    const isAllowed = (): boolean => this.#alone === undefined;
+    while (!isAllowed()) await this.#world.scheduler.gate(process, `serve ${meter}: tables locked`, 'lock', isAllowed);
+    this.demandThere('serve');
+    this.serves(meter);
+  }
+
+  serves(meter: string): void {
     this.committed.serving.set(meter, true);
     this.#snap();
   }
@@ -300,6 +413,8 @@ export class Database {
 
   #release(tx: Transaction): void {
     tx.isOver = true;
+    this.#open.delete(tx);
+    if (this.#alone === tx) this.#alone = undefined;
     for (const [id, holder] of this.#locks) if (holder === tx) this.#locks.delete(id);
   }
 }

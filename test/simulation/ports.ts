@@ -4,7 +4,6 @@ import type {
   BatchView,
   Catalog,
   Facts,
-  Filled,
   Producer,
   Reader,
   RuleSets,
@@ -16,18 +15,18 @@ import type {
 import { type FailureCode, MeterError } from '../../src/errors.ts';
 import type { Ports } from '../../src/topology.ts';
 import { silentFacts } from '../support/silent-facts.ts';
-import { snapshotOf } from './database.ts';
+import { type Database, filledOf, snapshotOf } from './database.ts';
 import { BUCKETS, behind, END, FIRST_FORMAT, printed } from './sizes.ts';
 import type { SimProcess } from './scheduler.ts';
 import { hashOf, type SimLineage, type World } from './world.ts';
 
 /** How a process calls. Reads park once, behind their effect; writes also before it. */
-interface Wire {
+export interface Wire {
   read<T>(label: string, code: FailureCode, effect: () => T | Promise<T>): Promise<T>;
   write<T>(label: string, code: FailureCode, effect: () => T | Promise<T>): Promise<T>;
 }
 
-function wireOf(world: World, process: SimProcess): Wire {
+export function wireOf(world: World, process: SimProcess): Wire {
   const fails = (): boolean => !world.quiet && world.chance(world.climate.errors);
   const down = (code: FailureCode, label: string, when: string): never => {
     world.tally.add(`fault: error ${when}`);
@@ -271,15 +270,6 @@ async function readBuckets(
   return states;
 }
 
-function filledOf(rows: ReadonlyMap<string, number>): Filled {
-  const all = new Map<string, Map<string, number>>();
-  for (const [id, segments] of rows) {
-    const [meter = '', lineage = ''] = id.split('|');
-    all.set(meter, (all.get(meter) ?? new Map<string, number>()).set(lineage, segments));
-  }
-  return all;
-}
-
 /** What one process knows of the rules: as of its start, or its last look. */
 function rulesOf(world: World, { read }: Wire): RuleSets {
   let known = [...world.rules];
@@ -309,20 +299,25 @@ function rulesOf(world: World, { read }: Wire): RuleSets {
   };
 }
 
-function batchOf(world: World, process: SimProcess, { read, write }: Wire): BatchView {
-  const { database, tally } = world;
+export function batchOn(database: Database, world: World, process: SimProcess, { read, write }: Wire): BatchView {
+  const { tally } = world;
   const code = 'DATABASE_UNAVAILABLE';
+  const there = <T>(label: string, effect: () => T): Promise<T> =>
+    read(label, code, () => {
+      database.demandThere(label);
+      return effect();
+    });
   return {
     name: 'simulated batch view',
     transaction: (work) => database.transaction(process, work),
-    prepare: () => read('prepare', code, () => undefined),
-    cuts: () => read('cuts', code, () => database.newest.cuts),
-    filled: () => read('filled', code, () => filledOf(database.committed.filled)),
-    serving: () => read('serving', code, () => new Set(database.committed.serving.keys())),
-    serve: (meter) => write(`serve ${meter}`, code, () => database.serve(meter)),
-    snapshot: (query) => read('snapshot', code, () => snapshotOf(database.newest, query)),
+    prepare: () => there('prepare', () => undefined),
+    cuts: () => there('cuts', () => new Map(database.committed.cuts)),
+    filled: () => there('filled', () => filledOf(database.committed.filled)),
+    serving: () => there('serving', () => new Set(database.committed.serving.keys())),
+    serve: (meter) => write(`serve ${meter}`, code, () => database.serve(process, meter)),
+    snapshot: (query) => there('snapshot', () => snapshotOf(database.newest, query)),
     holders: (keys) =>
-      read('holders', code, () => {
+      there('holders', () => {
         const rows = database.holders(keys);
         if (rows.length > 0) tally.add('event: look-up found a duplicate');
         return rows;
@@ -355,7 +350,7 @@ export function portsOf(world: World, process: SimProcess): Ports {
     speed: speedOf(world, wire),
     archive: archiveOf(world, wire),
     catalog: catalogOf(world, wire),
-    batch: batchOf(world, process, wire),
+    batch: batchOn(world.database, world, process, wire),
     tables: { ...keptForEver, forgetKeys: forgetKeysOf(world, wire) },
     ruleSets: rulesOf(world, wire),
     clock: {

@@ -1,5 +1,6 @@
 /** What processes do: the real modules, as topology.ts wires them, over the ports of one process. */
 import type { Lineage, RollupQuery, Written } from '../../src/contract.ts';
+import { rebuild } from '../../src/batch/rebuild.ts';
 import { FOR_EVER } from '../../src/domain/kept.ts';
 import { type Meter, meterId } from '../../src/domain/meter.ts';
 import { runLane } from '../../src/runtime/lane.ts';
@@ -22,6 +23,7 @@ import { kindOf, MeterError } from '../../src/errors.ts';
 import { Wake } from '../../src/runtime/wake.ts';
 import { type Committed, snapshotOf } from './database.ts';
 import { ALL_BUCKETS, portsOf } from './ports.ts';
+import { rebuildsOf } from './rebuilds.ts';
 import { BUCKETS, END, EPOCH_MS, FORMATS, TENANTS, UNIT_MS, WINDOW_MINUTES } from './sizes.ts';
 import { SimProcess } from './scheduler.ts';
 import type { SimLineage, World } from './world.ts';
@@ -92,6 +94,16 @@ export async function collecting(world: World, process: SimProcess, rounds: numb
 
 export const expiring = (world: World, process: SimProcess): Promise<void> =>
   expiry(portsOf(world, process), ruled(world)).step(process.stop.signal);
+
+/** A rebuild, or one that another process gives up. The views never differ: both are what the archive says. */
+export async function rebuilding(world: World, process: SimProcess): Promise<void> {
+  const ports = { ...portsOf(world, process), rebuilds: rebuildsOf(world, process) };
+  if (!world.quiet && world.chance(0.1)) return ports.rebuilds.drop();
+  const options = { acceptsDifferences: false, keyRetentionMs: world.climate.keyRetentionMs };
+  const { state, differences } = await rebuild(ports, options, process.stop.signal);
+  world.tally.add(`check: rebuild ${state}`);
+  if (differences.length > 0) world.fail(`rebuild: ${JSON.stringify(differences.slice(0, 3))}`);
+}
 
 export const relayed = (world: World, process: SimProcess): Promise<void> =>
   relaying(portsOf(world, process)).step(process.stop.signal);

@@ -16,6 +16,7 @@ import {
   type LaneKind,
   publishing,
   reading,
+  rebuilding,
   relayed,
   wholeWorker,
 } from './roles.ts';
@@ -60,6 +61,7 @@ export class Schedule {
   readonly #actions: readonly [Action, ...Action[]];
   readonly #roles: readonly [RoleChoice, ...RoleChoice[]];
   readonly #replay: Choices | undefined;
+  readonly #rebuilds: number;
   readonly trace: ((line: string) => void) | undefined;
 
   constructor(seed: number, { choices, trace }: ScheduleOptions = {}) {
@@ -71,7 +73,9 @@ export class Schedule {
     this.world.scheduler.trace = trace;
     this.trace = trace;
     this.#actions = actionsOf(random);
-    this.#roles = [...rolesOf(random), expiryRole(keyRetentionMs === 0 ? 0 : 15)];
+    // Rebuilds, too.
+    this.#rebuilds = pick(randomOf(seed, -3), [0, 0, 0, 12]);
+    this.#roles = [...rolesOf(random), expiryRole(keyRetentionMs === 0 ? 0 : 15), rebuildRole(this.#rebuilds)];
     this.#replay = choices && new Map([...choices].map(([n, names]) => [n, [...names]]));
   }
 
@@ -342,6 +346,7 @@ export class Schedule {
       await this.#settle(worker);
     }
     if (world.failure === undefined) await this.#checkEnd();
+    if (world.failure === undefined && this.#rebuilds > 0) await this.#rebuildAtRest();
     await this.finish('collector', (process) => collecting(world, process, 2));
     if (world.failure === undefined) await this.#checkEnd();
     if (world.failure === undefined) this.#checkEpochs();
@@ -359,6 +364,13 @@ export class Schedule {
       world.facts.set(hashOf(value), fact);
       world.append(world.homeOf(world.routeOf(fact)), { key: world.routeOf(fact), value, fact });
     }
+  }
+
+  /** The last checks read what it made. */
+  async #rebuildAtRest(): Promise<void> {
+    const process = await this.finish('rebuild', (one) => rebuilding(this.world, one));
+    if (process.state !== 'done')
+      this.world.fail(`liveness: the last rebuild waits at ${process.parked.map((g) => g.label).join()}`);
   }
 
   async #wake(process: SimProcess): Promise<void> {
@@ -513,6 +525,15 @@ const expiryRole = (weight: number): RoleChoice => ({
     ({ world }, process) =>
     () =>
       expiring(world, process),
+});
+
+const rebuildRole = (weight: number): RoleChoice => ({
+  name: 'rebuild',
+  weight,
+  run:
+    ({ world }, process) =>
+    () =>
+      rebuilding(world, process),
 });
 
 /** Mostly where there is something to do. */

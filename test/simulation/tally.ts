@@ -51,6 +51,8 @@ export const EXPECTED = [
   'event: answer provisional',
   'event: answer waited for a write',
   'event: segment filled into a meter version',
+  'event: batch view flipped',
+  'event: flip waited for publishes',
   'check: answer at its proof (7)',
   'check: other cut, same speed state (5)',
   'check: answer of a later version',
@@ -62,4 +64,5 @@ export const EXPECTED = [
   'check: full truth at the end (8)',
   'check: two epochs at the end (8)',
   'check: rejects at the end',
+  'check: rebuild flipped',
 ] as const;

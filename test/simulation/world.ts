@@ -85,6 +85,8 @@ export class World {
   readonly rejects = new Map<string, Reject>();
   outbox: (Outgoing & { readonly id: string })[] = [];
   readonly database: Database;
+  /** The batch view that is made anew. */
+  rebuilt: Database | undefined;
   readonly facts = new Map<string, Fact>();
   /** Every version of the rule set. */
   readonly rules: RuleSet[] = [];
@@ -100,7 +102,7 @@ export class World {
     this.climate = climate;
     this.database = new Database(this);
     this.#record(ruleSet(meterSetOf([...METERS.keys()].map((key) => meterOf(key, 1)))));
-    for (const meter of this.newestRules.meters.meters) this.database.serve(meterId(meter));
+    for (const meter of this.newestRules.meters.meters) this.database.serves(meterId(meter));
     this.addLineage(0, POINTS / 2, []);
     this.addLineage(POINTS / 2, POINTS, []);
   }

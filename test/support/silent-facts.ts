@@ -27,6 +27,7 @@ export function recordedFacts(): { facts: Facts; told: Told[]; count: (fact: key
     'otherGroup',
     'filled',
     'serving',
+    'rebuilt',
     'waiting',
     'recovered',
     'stopped',

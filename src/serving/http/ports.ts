@@ -1,6 +1,7 @@
 /** What the HTTP server needs from the rest, and the shapes of its lists. */
 import type { Clock } from '../../clock.ts';
 import type { Facts, Producer, Reject, RuleSets, Source } from '../../contract.ts';
+import type { RebuildStatus } from '../../batch/rebuild.ts';
 import type { Edge } from '../../domain/edge.ts';
 import type { UsageEvent } from '../../domain/event.ts';
 import type { Kept } from '../../domain/kept.ts';
@@ -97,6 +98,12 @@ export interface HttpPorts extends Lists {
   readonly edge?: Edge;
   readonly registry: Registry;
   readonly config: HttpConfig;
+  /** Absent: there are no such routes. */
+  readonly rebuilder?: {
+    status(): Promise<RebuildStatus>;
+    start(acceptsDifferences: boolean): RebuildStatus;
+    drop(): Promise<RebuildStatus>;
+  };
   ready(): Promise<readonly Dependency[]>;
   /** Recounts the stores; the report is JSON with `ok`. Absent: there is no such route. */
   readonly verify?: () => Promise<{ readonly ok: boolean }>;

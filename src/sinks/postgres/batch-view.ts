@@ -5,7 +5,8 @@ import type { Cell } from '../../domain/cell.ts';
 import { parseSum } from '../../domain/decimal.ts';
 import { mergeStates } from '../../domain/state.ts';
 import { prepareMonths } from './months.ts';
-import { inTransaction, type Queryable, run } from './pool.ts';
+import { type Database, databaseOf } from './database.ts';
+import { type Queryable, run } from './pool.ts';
 import { publishTransaction } from './publish-transaction.ts';
 
 interface CutRow {
@@ -69,20 +70,20 @@ function cellOf(row: MergedRow, { edges, tenant = '' }: RollupQuery): Cell {
   };
 }
 
-async function snapshot(pool: Pool, query: RollupQuery): Promise<BatchSnapshot> {
+async function snapshot(on: Queryable, query: RollupQuery): Promise<BatchSnapshot> {
   const { edges } = query;
   const range = [query.fromMinute ?? edges[0] ?? 0, query.toMinute ?? edges.at(-1) ?? 0];
   const values: unknown[] = [edges, query.tenant ?? null, query.meter ?? null, ...range, query.byTenant ?? false];
-  const [row] = await run<{ cuts: CutRow[]; cells: MergedRow[] }>(pool, 'read the batch view', SNAPSHOT, values);
+  const [row] = await run<{ cuts: CutRow[]; cells: MergedRow[] }>(on, 'read the batch view', SNAPSHOT, values);
   return { cuts: cutsOf(row?.cuts ?? []), cells: (row?.cells ?? []).map((cell) => cellOf(cell, query)) };
 }
 
 const SERVING = 'SELECT meter FROM meters_serving';
 const SERVE = 'INSERT INTO meters_serving (meter) VALUES ($1) ON CONFLICT DO NOTHING';
 
-async function filled(pool: Pool): Promise<Filled> {
+async function filled(on: Queryable): Promise<Filled> {
   const text = 'SELECT meter, lineage, segments FROM meters_filled';
-  const rows = await run<{ meter: string; lineage: string; segments: number }>(pool, 'read how far meters are filled', text);
+  const rows = await run<{ meter: string; lineage: string; segments: number }>(on, 'read how far meters are filled', text);
   const all = new Map<string, Map<string, number>>();
   for (const { meter, lineage, segments } of rows) {
     all.set(meter, (all.get(meter) ?? new Map<string, number>()).set(lineage, segments));
@@ -104,17 +105,20 @@ export async function holders(on: Queryable, keys: Keys): Promise<KeyRow[]> {
   return run<KeyRow & Record<string, unknown>>(on, 'look keys up', HOLDERS, values);
 }
 
-export function postgresBatchView(pool: Pool): BatchView {
+export const postgresBatchView = (pool: Pool): BatchView => batchViewOn(databaseOf(pool), pool);
+
+/** `months`: by which it is known what months there are; retention tells it of the pool. */
+export function batchViewOn(on: Database, months: Queryable = on): BatchView {
   return {
     name: 'postgres',
-    transaction: (work) => inTransaction(pool, 'publish', (client) => work(publishTransaction(client))),
-    prepare: (hours) => prepareMonths(pool, hours),
-    cuts: async () => cutsOf(await run<CutRow & Record<string, unknown>>(pool, 'read the cuts', 'SELECT * FROM cuts')),
-    filled: () => filled(pool),
+    transaction: (work) => on.transaction('publish', (client) => work(publishTransaction(client))),
+    prepare: (hours) => prepareMonths(months, hours),
+    cuts: async () => cutsOf(await run<CutRow & Record<string, unknown>>(on, 'read the cuts', 'SELECT * FROM cuts')),
+    filled: () => filled(on),
     serving: async () =>
-      new Set((await run<{ meter: string }>(pool, 'read which meters answer', SERVING)).map((row) => row.meter)),
-    serve: async (meter) => void (await run(pool, `let ${meter} answer`, SERVE, [meter])),
-    snapshot: (query) => snapshot(pool, query),
-    holders: (keys) => holders(pool, keys),
+      new Set((await run<{ meter: string }>(on, 'read which meters answer', SERVING)).map((row) => row.meter)),
+    serve: async (meter) => void (await run(on, `let ${meter} answer`, SERVE, [meter])),
+    snapshot: (query) => snapshot(on, query),
+    holders: (keys) => holders(on, keys),
   };
 }

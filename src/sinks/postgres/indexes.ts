@@ -13,14 +13,21 @@ export interface IndexSettings {
   readonly eventRowRetentionMs: number;
 }
 
+const shaped = (
+  settings: IndexSettings,
+): readonly { readonly name: string; readonly text: string; readonly on: boolean }[] => [
+  { name: 'metering_events_properties', text: PROPERTIES, on: settings.propertiesIndex === 'on' },
+  { name: 'metering_events_payload', text: PAYLOAD, on: settings.eventRowRetentionMs > 0 },
+];
+
+/** What makes them, on tables that are empty. */
+export const indexTexts = (settings: IndexSettings): readonly string[] =>
+  shaped(settings).flatMap(({ text, on }) => (on ? [text] : []));
+
 /** Throws DATABASE_UNAVAILABLE. Writers of event rows wait while an index is made: GIN takes 14 s a million rows. */
 export async function shapeIndexes(pool: Pool, settings: IndexSettings): Promise<void> {
-  const wanted = [
-    { name: 'metering_events_properties', text: PROPERTIES, on: settings.propertiesIndex === 'on' },
-    { name: 'metering_events_payload', text: PAYLOAD, on: settings.eventRowRetentionMs > 0 },
-  ];
   const what = 'read the indexes of event rows';
-  for (const { name, text, on } of wanted) {
+  for (const { name, text, on } of shaped(settings)) {
     const [found] = await run<{ there: boolean }>(pool, what, 'SELECT to_regclass($1) IS NOT NULL AS there', [name]);
     if (found?.there !== on) await alone(pool, on ? text : `DROP INDEX IF EXISTS ${name}`);
   }

@@ -1,5 +1,6 @@
 /** Brings the database to the layout of this version. Safe to run from many processes at once: an advisory lock orders them. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Pool } from 'pg';
 import { MeterError } from '../../errors.ts';
@@ -13,6 +14,12 @@ const known = (): string[] =>
     .filter((file) => file.endsWith('.sql'))
     .map((file) => file.slice(0, -'.sql'.length))
     .sort();
+
+/** The layout of this version, text by text, for a schema that is empty. */
+export const layoutTexts = (): readonly string[] =>
+  known().map((name) => readFileSync(join(DIRECTORY, `${name}.sql`), 'utf8'));
+/** What the layout is known by: its last step. */
+export const layoutName = (): string => known().at(-1) ?? '';
 
 async function applied(pool: Pool): Promise<string[]> {
   const [found] = await run<{ there: boolean }>(pool, 'read the layout', `SELECT to_regclass($1) IS NOT NULL AS there`, [

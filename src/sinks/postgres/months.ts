@@ -3,38 +3,38 @@ import type { Pool } from 'pg';
 import type { HourUsage } from '../../contract.ts';
 import { monthOf, startOfMonth } from '../../domain/kept.ts';
 import { MeterError } from '../../errors.ts';
-import { run } from './pool.ts';
+import { type Queryable, run } from './pool.ts';
 
 const MS_PER_HOUR = 3_600_000;
 
-/** Months that this process has seen, by pool: asking again would cost a statement a publish. */
-const seen = new WeakMap<Pool, Set<number>>();
+/** Months that this process has seen, by database: asking again would cost a statement a publish. */
+const seen = new WeakMap<Queryable, Set<number>>();
 
 /** YYYY-MM-DD of its first day. DDL takes no parameters: this and the name are texts of our own making, from a number. */
 const dayOf = (month: number): string => new Date(startOfMonth(month)).toISOString().slice(0, 10);
 const tableOf = (month: number): string => `usage_hourly_${dayOf(month).slice(0, 7).replace('-', '_')}`;
 
 /** Idempotent, also when several publishers meet. */
-export async function prepareMonths(pool: Pool, hours: readonly Pick<HourUsage, 'hour'>[]): Promise<void> {
-  const known = seen.get(pool) ?? new Set<number>();
-  seen.set(pool, known);
+export async function prepareMonths(on: Queryable, hours: readonly Pick<HourUsage, 'hour'>[]): Promise<void> {
+  const known = seen.get(on) ?? new Set<number>();
+  seen.set(on, known);
   for (const month of new Set(hours.map(({ hour }) => monthOf(hour * MS_PER_HOUR)))) {
     if (known.has(month)) continue;
-    await makeMonth(pool, month);
+    await makeMonth(on, month);
     known.add(month);
   }
 }
 
-async function makeMonth(pool: Pool, month: number): Promise<void> {
+async function makeMonth(on: Queryable, month: number): Promise<void> {
   const table = tableOf(month);
   const bounds = `FROM ('${dayOf(month)}T00:00:00Z') TO ('${dayOf(month + 1)}T00:00:00Z')`;
   try {
-    await run(pool, `make ${table}`, `CREATE TABLE IF NOT EXISTS ${table} PARTITION OF usage_hourly FOR VALUES ${bounds}`);
+    await run(on, `make ${table}`, `CREATE TABLE IF NOT EXISTS ${table} PARTITION OF usage_hourly FOR VALUES ${bounds}`);
   } catch (error) {
     // Two publishers at once: IF NOT EXISTS looks before it locks. The other one's table is as good.
     if (!(error instanceof Error && 'code' in error && ['42P07', '23505', '42P17'].includes(String(error.code))))
       throw error;
-    const [there] = await run<{ there: boolean }>(pool, `look for ${table}`, 'SELECT to_regclass($1) IS NOT NULL AS there', [
+    const [there] = await run<{ there: boolean }>(on, `look for ${table}`, 'SELECT to_regclass($1) IS NOT NULL AS there', [
       table,
     ]);
     if (there?.there !== true) throw new MeterError('DATABASE_UNAVAILABLE', `make ${table}: refused`, { cause: error });

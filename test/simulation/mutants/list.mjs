@@ -7,6 +7,7 @@ const speed = 'src/sinks/speed/sink.ts';
 const advance = 'src/sinks/speed/advance.ts';
 const publish = 'src/batch/publish.ts';
 const collect = 'src/batch/collect.ts';
+const rebuild = 'src/batch/rebuild.ts';
 
 const patch = (file, find, replace = '') => ({ file, find, replace });
 const random = (name, breaks, ...patches) => ({ name, breaks, how: 'random', patches });
@@ -47,6 +48,38 @@ export const MUTANTS = [
     'filled-by-the-keys-alone',
     'a version is filled by rows of keys that may be forgotten',
     patch(publish, 'const copies = await tx.copies(lineage.id, row.segment);', 'const copies = undefined;'),
+  ),
+
+  // rebuild
+  random(
+    'flip-without-lock',
+    'a publish under way commits into the tables that are gone',
+    patch(rebuild, '  await tx.lock();'),
+  ),
+  random(
+    'flip-at-uneven-cuts',
+    'the new view takes the place of one that is ahead',
+    patch(rebuild, 'return hasCuts && ', 'return '),
+  ),
+  random(
+    'flip-before-versions-answer',
+    'a version that answers is not whole in the new view',
+    patch(rebuild, ' && hasVersions'),
+  ),
+  random(
+    'flip-loses-a-filling',
+    'a back-fill goes on behind what the new view has',
+    patch(rebuild, ' && hasFilled(live.filled, rebuilt)'),
+  ),
+  random(
+    'compare-at-uneven-cuts',
+    'views are compared that are not equally far',
+    patch(rebuild, 'if (!found.isLevel)', 'if (false)'),
+  ),
+  random(
+    'rebuild-of-the-newest-versions-alone',
+    'a version that a reader still knows is left out',
+    patch(rebuild, 'new Set([...served, ...(await live.filled()).keys(), ...', 'new Set([...'),
   ),
 
   // apply
