@@ -30,10 +30,23 @@ const lendTransaction = (batch) => ({
   transaction: (work) =>
     batch
       .transaction((tx) => work({ ...tx, recomputeRollups: after(tx, 'recomputeRollups', 'inside-publish') }))
-      .then((result) => {
-        pass('after-publish');
-        return result;
-      }),
+      .then(dyingAfter('after-publish')),
+});
+
+const dyingAfter = (name) => (result) => {
+  pass(name);
+  return result;
+};
+
+const lendRebuilds = (rebuilds) => ({
+  ...rebuilds,
+  open: async () => {
+    const view = await rebuilds.open();
+    return { ...view, transaction: (work) => view.transaction(work).then(dyingAfter('inside-rebuild')) };
+  },
+  compare: after(rebuilds, 'compare', 'after-compare'),
+  flip: (work) =>
+    rebuilds.flip((tx) => work({ ...tx, swap: after(tx, 'swap', 'inside-flip') })).then(dyingAfter('after-flip')),
 });
 
 const lend = (stores) => {
@@ -45,6 +58,7 @@ const lend = (stores) => {
     archive: { ...stores.archive, put: after(stores.archive, 'put', 'after-put') },
     catalog: { ...stores.catalog, seal: after(stores.catalog, 'seal', 'after-seal') },
     batch: lendTransaction(stores.batch),
+    rebuilds: lendRebuilds(stores.rebuilds),
   };
 };
 

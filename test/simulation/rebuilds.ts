@@ -54,7 +54,7 @@ export function rebuildsOf(world: World, process: SimProcess): Rebuilds {
         const [live, rebuilt] = [world.database.committed, there('compare').committed];
         const cuts = [live, rebuilt].map((tables) => asText([...tables.cuts].map(([id, cut]) => [id, cut.segments]).sort()));
         const isLevel = cuts[0] === cuts[1];
-        return { isLevel, differences: isLevel ? differencesOf(live, rebuilt, not) : [], next: undefined };
+        return { isLevel, differences: differencesOf(live, rebuilt, not), next: undefined };
       }),
     flip: (work) => world.database.flip(process, there('flip'), work),
     isOpen: () => wire.read('look for a rebuild', code, () => world.rebuilt !== undefined),

@@ -5,7 +5,17 @@ import { fileURLToPath } from 'node:url';
 const PROGRAM = fileURLToPath(new URL('../process/victim.mjs', import.meta.url));
 
 export type Point =
-  'none' | 'before-reply' | 'after-apply' | 'after-put' | 'after-seal' | 'inside-publish' | 'after-publish';
+  | 'none'
+  | 'before-reply'
+  | 'after-apply'
+  | 'after-put'
+  | 'after-seal'
+  | 'inside-publish'
+  | 'after-publish'
+  | 'inside-rebuild'
+  | 'after-compare'
+  | 'inside-flip'
+  | 'after-flip';
 
 /** A Meterfold process that may die at a named point. */
 export class Victim {

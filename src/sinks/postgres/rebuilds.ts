@@ -9,8 +9,9 @@ import type {
   ViewComparison,
   ViewDifference,
 } from '../../contract.ts';
+import { MeterError } from '../../errors.ts';
 import { batchViewOn } from './batch-view.ts';
-import { schemaOf } from './database.ts';
+import { type Schema, schemaOf } from './database.ts';
 import { type IndexSettings, indexTexts } from './indexes.ts';
 import { layoutName, layoutTexts } from './migrate.ts';
 import { inTransaction, type Queryable, run } from './pool.ts';
@@ -35,11 +36,17 @@ const schemasOf = async (on: Queryable): Promise<Schemas> => {
   return { live, rebuilt: schemaBeside(live) };
 };
 
-/** The layout that a rebuild was begun with; undefined where there is none. */
-async function layoutOf(on: Queryable, schema: string): Promise<string | undefined> {
-  const text = `SELECT coalesce(obj_description(oid, 'pg_namespace'), '') AS layout FROM pg_namespace WHERE nspname = $1`;
-  const [row] = await run<{ layout: string }>(on, 'look for a rebuild', text, [schema]);
-  return row?.layout;
+interface Begun extends Schema {
+  /** That it was begun with. */
+  readonly layout: string;
+  readonly [column: string]: unknown;
+}
+
+async function begun(on: Queryable, schema: string): Promise<Begun | undefined> {
+  const text = `SELECT nspname AS name, oid::int8 AS oid, coalesce(obj_description(oid, 'pg_namespace'), '') AS layout
+    FROM pg_namespace WHERE nspname = $1`;
+  const [row] = await run<Begun>(on, 'look for a rebuild', text, [schema]);
+  return row;
 }
 
 /** What is of a view stays, with `rejects`, where a publish notes conflicts; the migrations make more than that. */
@@ -162,8 +169,10 @@ export function postgresRebuilds(
 ): Rebuilds {
   const open = async (): Promise<BatchView> => {
     const { rebuilt } = await schemasOf(pool);
-    if ((await layoutOf(pool, rebuilt)) !== layoutName()) await make(pool, rebuilt, indexes);
-    return batchViewOn(schemaOf(pool, rebuilt));
+    if ((await begun(pool, rebuilt))?.layout !== layoutName()) await make(pool, rebuilt, indexes);
+    const made = await begun(pool, rebuilt);
+    if (made === undefined) throw new MeterError('DATABASE_UNAVAILABLE', 'begin a rebuild: another process dropped it');
+    return batchViewOn(schemaOf(pool, made));
   };
   return {
     open,
@@ -172,7 +181,7 @@ export function postgresRebuilds(
       const schemas = await schemasOf(pool);
       return inTransaction(pool, 'flip', (client) => work(flipTransaction(client, schemas, sql)));
     },
-    isOpen: async () => (await layoutOf(pool, (await schemasOf(pool)).rebuilt)) !== undefined,
+    isOpen: async () => (await begun(pool, (await schemasOf(pool)).rebuilt)) !== undefined,
     drop: async () => {
       const { rebuilt } = await schemasOf(pool);
       await run(pool, 'drop a rebuild', `DROP SCHEMA IF EXISTS ${quoted(rebuilt)} CASCADE`);

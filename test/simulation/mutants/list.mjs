@@ -61,12 +61,7 @@ export const MUTANTS = [
     'the new view takes the place of one that is ahead',
     patch(rebuild, 'return hasCuts && ', 'return '),
   ),
-  random(
-    'flip-before-versions-answer',
-    'a version that answers is not whole in the new view',
-    patch(rebuild, ' && hasVersions'),
-  ),
-  random(
+  script(
     'flip-loses-a-filling',
     'a back-fill goes on behind what the new view has',
     patch(rebuild, ' && hasFilled(live.filled, rebuilt)'),

@@ -9,7 +9,7 @@ import type { Meter } from '../../../src/domain/meter.ts';
 import type { Fact } from '../oracle.ts';
 import { meterOf } from '../meters.ts';
 import { portsOf } from '../ports.ts';
-import { answering, collecting, filling, lane, type LaneKind, publishing } from '../roles.ts';
+import { answering, collecting, filling, lane, type LaneKind, publishing, rebuilding } from '../roles.ts';
 import { type Gate, SimProcess } from '../scheduler.ts';
 import { BUCKETS, EVENT_TYPE, UNIT_MS } from '../sizes.ts';
 import { type Climate, hashOf, type SimLineage, World } from '../world.ts';
@@ -212,6 +212,22 @@ const SCRIPTS: Readonly<Record<string, (s: Stage) => Promise<void>>> = {
     s.send(s.fact('ada', 'a'));
     for (const lineage of [l0, l1]) await s.through(lineage, 'counting');
     await s.run(reader);
+  },
+  'flip-loses-a-filling': async (s) => {
+    const { world, l0 } = s;
+    for (const key of ['a', 'b']) {
+      s.send(s.fact('ada', key), 3);
+      await s.sealAndPublish(l0);
+    }
+    const flipping = await s.start('rebuild', (process) => rebuilding(world, process));
+    await s.run(flipping, at('compare'));
+    // A version begins; its back-fill has the first segment when the view is flipped, and goes on with the second.
+    const others = world.newestRules.meters.meters.filter(({ key }) => key !== 'calls');
+    world.declare({ meters: [...others, meterOf('calls', 2)] });
+    const backfill = await s.start('backfill', (process) => filling(world, process));
+    await s.run(backfill, at('get segments/l0/00000000000000000003'));
+    await s.run(flipping);
+    await s.run(backfill);
   },
   'rows-locked-in-any-order': async (s) => {
     const { l1 } = s;
