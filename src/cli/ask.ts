@@ -8,7 +8,7 @@ import { openFacts } from '../observe/facts.ts';
 import { openLog } from '../observe/log.ts';
 import { openRegistry } from '../observe/metrics.ts';
 import { httpServer } from '../serving/http/server.ts';
-import { counting, type Ports, work } from '../topology.ts';
+import { counting, type Ports, relaying, work } from '../topology.ts';
 import { Client } from './client.ts';
 import { settingsOf } from './product.ts';
 import { httpPorts, queryService } from './serve.ts';
@@ -16,21 +16,26 @@ import { openStores, type Stores } from './stores.ts';
 
 export interface Asker {
   get<T>(path: string): Promise<T>;
-  post<T>(path: string): Promise<T>;
+  /** `body` is sent as JSON. */
+  post<T>(path: string, body?: object): Promise<T>;
 }
 
 export type Ask = <T>(work: (asker: Asker) => Promise<T>) => Promise<T>;
+
+const JSON_TYPE = { 'content-type': 'application/json' };
 
 /** With `--url` a server, else the data directory, for as long as `work` runs. */
 export function askOf(config: Config, url: string | undefined): Ask {
   if (url === undefined) return (use) => withDirectory(config, use);
   const client = new Client(url);
-  return (use) => use({ get: (path) => client.json(path), post: (path) => client.json(path, { method: 'POST' }) });
+  const post = <T>(path: string, body?: object): Promise<T> =>
+    client.json(path, { method: 'POST', ...(body === undefined ? {} : { headers: JSON_TYPE, body: JSON.stringify(body) }) });
+  return (use) => use({ get: (path) => client.json(path), post });
 }
 
 /**
  * Takes the lock, fills the live counters from the log's tail and answers by the server's own routes, without listening.
- * Nothing is sealed, published or written.
+ * Nothing is sealed, published or written, but for a redrive: what it sends home is relayed at once, and counted by the next start.
  */
 async function withDirectory<T>(config: Config, use: (asker: Asker) => Promise<T>): Promise<T> {
   const settings = settingsOf(config);
@@ -44,14 +49,18 @@ async function withDirectory<T>(config: Config, use: (asker: Asker) => Promise<T
   try {
     await Promise.race([filled(stores, config.buckets), running.then(() => new Promise<never>(() => undefined))]);
     const query = await queryService(config, stores, systemClock);
-    const app = httpServer(
-      httpPorts({ config: { ...config, insecure: true }, stores, query, ports, registry, facts, settings }),
-    );
-    const ask = async (method: 'GET' | 'POST', url: string): Promise<unknown> => answerOf(await app.inject({ method, url }));
-    return await use({
-      get: async <R>(path: string) => (await ask('GET', path)) as R,
-      post: async <R>(path: string) => (await ask('POST', path)) as R,
-    });
+    const relay = (): Promise<void> => relaying(ports).step(stop.signal);
+    const open = { ...config, insecure: true };
+    const app = httpServer(httpPorts({ config: open, stores, query, ports, registry, facts, settings, relay }));
+    const ask = async <R>(method: 'GET' | 'POST', url: string, body?: object): Promise<R> =>
+      answerOf(
+        await app.inject({
+          method,
+          url,
+          ...(body === undefined ? {} : { headers: JSON_TYPE, payload: JSON.stringify(body) }),
+        }),
+      ) as R;
+    return await use({ get: (path) => ask('GET', path), post: (path, body) => ask('POST', path, body) });
   } finally {
     stop.abort();
     await running.catch(() => undefined);

@@ -7,7 +7,7 @@ import { QueryService } from '../serving/query.ts';
 import { listEvents, listEventTypes, listTenants } from '../sinks/postgres/events.ts';
 import { listRejects } from '../sinks/postgres/rejects.ts';
 import { listUsageHourly } from '../sinks/postgres/usage-hourly.ts';
-import type { Ports, Settings } from '../topology.ts';
+import { type Ports, redriving, type Settings } from '../topology.ts';
 import type { Stores } from './stores.ts';
 import { verifyStores } from './verify-stores.ts';
 
@@ -37,9 +37,11 @@ interface HttpParts {
   readonly facts: HttpPorts['facts'];
   readonly settings: Settings;
   readonly edge?: Edge;
+  /** Brings home what the outbox holds, where no relay runs beside the server. */
+  readonly relay?: () => Promise<void>;
 }
 
-export function httpPorts({ config, stores, query, ports, registry, facts, settings, edge }: HttpParts): HttpPorts {
+export function httpPorts({ config, stores, query, ports, registry, facts, settings, edge, relay }: HttpParts): HttpPorts {
   const { pool, log } = stores;
   const knowsEventType = async (eventType: string): Promise<boolean> => {
     const published = await listEventTypes(pool);
@@ -63,6 +65,11 @@ export function httpPorts({ config, stores, query, ports, registry, facts, setti
     listTenants: () => listTenants(pool),
     listEventTypes: () => listEventTypes(pool),
     ready: () => dependencies(stores, query),
+    redrive: async (request) => {
+      const redriven = await redriving(ports, settings, request);
+      if (!request.dryRun) await relay?.();
+      return redriven;
+    },
     verify: () => verifyStores(stores, settings),
   };
 }

@@ -222,10 +222,14 @@ describe('lists', () => {
       eventType: null,
     };
     const values = [encodeEvent(event), Buffer.from('{"a":'), Buffer.from([1, 2, 3])];
-    const listRejects = async () => ({ rows: values.map((value) => ({ ...reject, value })), next: undefined });
+    const listRejects = async () => ({
+      rows: values.map((value, n) => ({ ...reject, value, redrivenAt: n === 0 ? NOW : null })),
+      next: undefined,
+    });
     const { rejects, next } = (await httpServer(fakes({ listRejects }).ports).inject('/v1/rejects?code=X')).json();
     expect(rejects[0]).toMatchObject({ code: 'X', tenant_id: 't', event_type: null, event: { tenant_id: 'acme' } });
-    expect(rejects[1]).toMatchObject({ value_text: '{"a":' });
+    expect(rejects[0].redriven_at).toBe('2026-06-01T12:00:00Z');
+    expect(rejects[1]).toMatchObject({ value_text: '{"a":', redriven_at: null });
     expect(rejects[2]).toMatchObject({ value_base64: 'AQID' });
     expect(next).toBeNull();
   });

@@ -9,9 +9,11 @@ import { migrate } from '../../src/sinks/postgres/migrate.ts';
 import { openPool } from '../../src/sinks/postgres/pool.ts';
 import * as texts from '../../src/sinks/postgres/publish-sql.ts';
 import { publishTransaction, type Statements } from '../../src/sinks/postgres/publish-transaction.ts';
+import { postgresRejects } from '../../src/sinks/postgres/redrive.ts';
 import { listRejects } from '../../src/sinks/postgres/rejects.ts';
 import { archived, batchViewConformance, cell, hour, publishCells } from '../../src/conformance/batch-view.ts';
 import { catalogConformance } from '../../src/conformance/catalog.ts';
+import { rejectAt, rejectsConformance, sealRejects } from '../../src/conformance/rejects.ts';
 import { describeEachDatabase, type TestDatabase } from '../support/services.ts';
 import { at } from '../support/scripted-source.ts';
 
@@ -28,8 +30,26 @@ describeEachDatabase('views', (database) => {
   });
   catalogConformance(database.name, async () => {
     const pool = await poolOf(database);
-    const rejects = async () => (await listRejects(pool, { limit: 100 })).rows;
+    const rejects = async () => (await listRejects(pool, { limit: 100 })).rows.map(({ redrivenAt: _, ...reject }) => reject);
     return { catalog: postgresCatalog(pool, { firstFormat: 1 }), rejects, close: () => pool.end() };
+  });
+
+  rejectsConformance(database.name, async () => {
+    const pool = await poolOf(database);
+    const catalog = postgresCatalog(pool, { firstFormat: 1 });
+    return { catalog, rejects: postgresRejects(pool), close: () => pool.end() };
+  });
+  test('a list shows when a reject was redriven', async () => {
+    const pool = await poolOf(database);
+    const catalog = postgresCatalog(pool, { firstFormat: 1 });
+    await sealRejects(catalog, [rejectAt(1), rejectAt(2)]);
+    await postgresRejects(pool).redrive([{ ...rejectAt(1), routingKey: 't' }], 1_790_000_000_123);
+    const { rows } = await listRejects(pool, { limit: 10 });
+    expect(rows.map(({ position, redrivenAt }) => [position, redrivenAt])).toEqual([
+      [at(2), null],
+      [at(1), 1_790_000_000_123],
+    ]);
+    await pool.end();
   });
 
   if (database.kind === 'postgres') concurrency(database);

@@ -12,6 +12,7 @@ import {
   expiry,
   metering,
   publisher,
+  redriving,
   relaying,
   type Ports,
   type Settings,
@@ -95,6 +96,10 @@ export const expiring = (world: World, process: SimProcess): Promise<void> =>
 
 export const relayed = (world: World, process: SimProcess): Promise<void> =>
   relaying(portsOf(world, process)).step(process.stop.signal);
+
+/** All rejects that would count by now. */
+export const redrivenAll = async (world: World, process: SimProcess): Promise<void> =>
+  void (await redriving(portsOf(world, process), ruled(world), { filter: {}, dryRun: false }));
 
 // --- readers ---------------------------------------------------------------------------------------------------------
 

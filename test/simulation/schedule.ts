@@ -16,6 +16,7 @@ import {
   type LaneKind,
   publishing,
   reading,
+  redrivenAll,
   relayed,
   wholeWorker,
 } from './roles.ts';
@@ -543,6 +544,7 @@ const rolesOf = (random: Random): readonly [RoleChoice, ...RoleChoice[]] => [
   { name: 'publisher', weight: 18, run: (s, process) => () => publishing(s.world, process) },
   { name: 'backfill', weight: pick(random, [6, 18]), run: (s, process) => () => filling(s.world, process) },
   { name: 'relay', weight: 6, run: (s, process) => () => relayed(s.world, process) },
+  { name: 'redrive', weight: 4, run: (s, process) => () => redrivenAll(s.world, process) },
   { name: 'collector', weight: pick(random, [5, 14, 30]), run: (s, process) => () => collecting(s.world, process, 3) },
   { name: 'reader', weight: pick(random, [10, 20]), run: (s, process) => () => reading(s.world, process, 3) },
 ];

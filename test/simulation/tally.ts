@@ -46,6 +46,7 @@ export const EXPECTED = [
   'event: old keys forgotten',
   'event: look-up found a duplicate',
   'event: misrouted record relayed',
+  'event: reject redriven',
   'event: lane read to END',
   'event: reader took a second snapshot',
   'event: answer provisional',

@@ -13,6 +13,7 @@ import { meterRoutes, rememberTypes } from './meters.ts';
 import type { HttpPorts } from './ports.ts';
 import { failureOf, problemOf, sendProblem } from './problem.ts';
 import { queryRoutes } from './query.ts';
+import { redriveRoutes } from './redrive.ts';
 
 export type { HttpPorts } from './ports.ts';
 
@@ -49,7 +50,8 @@ export function httpServer(ports: HttpPorts): FastifyInstance {
   });
   refuseOtherMethods(app, () => {
     const all = { ...ports, knowsEventType: rememberTypes(ports) };
-    for (const routes of [eventRoutes, listRoutes, meterRoutes, queryRoutes, logRoutes, healthRoutes]) routes(app, all);
+    for (const routes of [eventRoutes, listRoutes, redriveRoutes, meterRoutes, queryRoutes, logRoutes, healthRoutes])
+      routes(app, all);
   });
   return app;
 }
