@@ -30,7 +30,7 @@ describeEachDatabase('views', (database) => {
   });
   catalogConformance(database.name, async () => {
     const pool = await poolOf(database);
-    const rejects = async () => (await listRejects(pool, { limit: 100 })).rows.map(({ redrivenAt: _, ...reject }) => reject);
+    const rejects = async () => (await postgresRejects(pool).waiting({}, { limit: 100 })).rejects;
     return { catalog: postgresCatalog(pool, { firstFormat: 1 }), rejects, close: () => pool.end() };
   });
 

@@ -17,11 +17,11 @@ const READERS = {
   cursor: cursorText,
 };
 
-export function redriveRoutes(app: FastifyInstance, { redrive }: HttpPorts): void {
+export function redriveRoutes(app: FastifyInstance, ports: HttpPorts): void {
   app.post('/v1/rejects/redrive', async (request) => {
     readParams(request.query, {});
     const asked = requestOf(parsedBody(bodyOf(request).bytes));
-    return redrivenJson(asked, await redrive(asked));
+    return redrivenJson(asked, await ports.redrive(asked));
   });
 }
 
