@@ -1,9 +1,8 @@
 /** Rejects on their way home, on PostgreSQL: read without a lock, marked in the statement that fills the outbox. */
-import type { Pool } from 'pg';
 import type { RejectFilter, Rejects } from '../../contract.ts';
 import { MeterError } from '../../errors.ts';
 import { readCursor, writeCursor } from './cursor.ts';
-import { run } from './pool.ts';
+import { type Queryable, run } from './pool.ts';
 import { REJECT_COLUMNS, rejectOf, type RejectRow } from './rejects.ts';
 
 /** Values of one page together, but always one: a foreign producer may write large ones. */
@@ -66,18 +65,18 @@ function placeOf(cursor: string | undefined): readonly (string | null)[] {
   });
 }
 
-export function postgresRejects(pool: Pool): Rejects {
+export function postgresRejects(on: Queryable): Rejects {
   return {
     waiting: async (filter, { limit, cursor }) => {
       const values = [...matching(filter), ...placeOf(cursor), limit, MOST_BYTES];
-      const rows = await run<RejectRow & { is_full: boolean }>(pool, 'read rejects that were not redriven', PAGE, values);
+      const rows = await run<RejectRow & { is_full: boolean }>(on, 'read rejects that were not redriven', PAGE, values);
       const last = rows.at(-1);
       const isMore = last !== undefined && (rows.length === limit || last.is_full);
       const next = isMore ? writeCursor([String(last.arrival), last.lineage, last.position, last.code]) : undefined;
       return { rejects: rows.map(rejectOf), next };
     },
     conflicts: async (filter) => {
-      const [found] = await run<{ rejects: number }>(pool, 'count key conflicts', CONFLICTS, matching(filter));
+      const [found] = await run<{ rejects: number }>(on, 'count key conflicts', CONFLICTS, matching(filter));
       return found?.rejects ?? 0;
     },
     redrive: async (homeward, at) => {
@@ -88,7 +87,7 @@ export function postgresRejects(pool: Pool): Rejects {
         homeward.map(({ routingKey }) => routingKey),
       ];
       const what = `redrive ${homeward.length} rejects`;
-      const done = await run<{ code: string; rejects: number }>(pool, what, REDRIVE, [...columns, at]);
+      const done = await run<{ code: string; rejects: number }>(on, what, REDRIVE, [...columns, at]);
       return new Map(done.map(({ code, rejects }) => [code, rejects]));
     },
   };
