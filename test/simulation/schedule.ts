@@ -419,6 +419,7 @@ export class Schedule {
     world.oracle.nothingForgotten();
     for (let b = 0; b < BUCKETS; b += 1) world.checkBucket(b);
     this.#checkRejects();
+    this.#checkRedriven();
     const reader = await this.finish('reader', (process) => finalAnswers(world, process));
     if (reader.state !== 'done')
       world.fail(`liveness: the last reader waits at ${reader.parked.map((g: Gate) => g.label).join()}`);
@@ -431,6 +432,21 @@ export class Schedule {
     const seen = all.map(({ lineage, position, code }) => `${lineage} ${position} ${code}`).sort();
     if (seen.join() !== wanted.join()) world.fail(`rejects: [${seen.join()}], the log gives [${wanted.join()}]`);
     world.tally.add('check: rejects at the end');
+  }
+
+  /** What was redriven is in the log once more, whatever died in between. */
+  #checkRedriven(): void {
+    const { world } = this;
+    const places = new Map<string, string[]>();
+    for (const { id, records } of world.lineages)
+      for (const { position, value } of records)
+        places.set(hashOf(value), [...(places.get(hashOf(value)) ?? []), `${id} ${position}`]);
+    for (const place of world.redriven) {
+      const value = world.rejects.get(place)?.value;
+      const copies = value === undefined ? [] : (places.get(hashOf(value)) ?? []);
+      if (!copies.some((other) => other !== place)) world.fail(`liveness: redriven ${place} did not come home`);
+      world.tally.add('check: redriven record came home');
+    }
   }
 
   #checkEpochs(): void {

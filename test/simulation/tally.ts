@@ -63,4 +63,5 @@ export const EXPECTED = [
   'check: full truth at the end (8)',
   'check: two epochs at the end (8)',
   'check: rejects at the end',
+  'check: redriven record came home',
 ] as const;
