@@ -342,6 +342,42 @@ export interface Reject {
   readonly value: Uint8Array;
 }
 
+/** Which rejects: those that match every part that is given. */
+export interface RejectFilter {
+  readonly code?: string;
+  readonly tenant?: string;
+  readonly lineage?: string;
+  readonly position?: Position;
+  /** Arrival from here on, ms. */
+  readonly since?: number;
+  /** Arrival before it, ms. */
+  readonly before?: number;
+}
+
+/** A reject that goes home: which one, and by which key. */
+export interface Homeward extends Pick<Reject, 'lineage' | 'position' | 'code'> {
+  readonly routingKey: string;
+}
+
+/** Rejects that may be sent home once more, when what was wrong with them is mended. */
+export interface Rejects {
+  /**
+   * Rejects that were not redriven, oldest first, up to `limit`, fewer where they are large. A KEY_CONFLICT is never among them:
+   * the first copy stands. `next` is where to go on, undefined behind the last. Throws BAD_REQUEST for a malformed cursor.
+   */
+  waiting(
+    filter: RejectFilter,
+    page: { readonly limit: number; readonly cursor?: string },
+  ): Promise<{ readonly rejects: readonly Reject[]; readonly next: string | undefined }>;
+  /** How many rejects match that are KEY_CONFLICT. */
+  conflicts(filter: RejectFilter): Promise<number>;
+  /**
+   * One transaction: those that are not marked yet are marked as redriven at `at`, and their records put into the outbox, byte by
+   * byte and in this order. Answers how many by code: one that another call has marked is neither sent nor counted.
+   */
+  redrive(homeward: readonly Homeward[], at: number): Promise<ReadonlyMap<string, number>>;
+}
+
 /** Heads and manifest: which segments exist. An object without a manifest row does not exist. */
 export interface Catalog {
   /**
@@ -554,6 +590,8 @@ export interface Facts {
   sealed(row: SegmentRow, seconds: number): void;
   published(lineage: string, segment: number, events: number, seconds: number): void;
   rejected(code: string, records: number): void;
+  /** Rejects with this code were put into the outbox. */
+  redriven(code: string, rejects: number): void;
   healing(lineage: string, buckets: number): void;
   relayed(records: number): void;
   unmetered(eventType: string, events: number): void;

@@ -9,6 +9,7 @@ import { fillVersions } from './batch/backfill.ts';
 import { collect } from './batch/collect.ts';
 import { expire, hoursAhead } from './batch/expiry.ts';
 import { publishLineage } from './batch/publisher.ts';
+import { type Redriven, redrive, type RedriveRequest } from './batch/redrive.ts';
 import { relay } from './batch/relay.ts';
 import { trimLineage } from './batch/retention.ts';
 import type { Clock } from './clock.ts';
@@ -20,6 +21,7 @@ import type {
   Facts,
   Lineage,
   Producer,
+  Rejects,
   RuleSets,
   Source,
   SpeedStore,
@@ -28,6 +30,7 @@ import type {
 import type { Kept } from './domain/kept.ts';
 import type { ArchiveFormats } from './domain/segment.ts';
 import { decode } from './processors/decode.ts';
+import { judge } from './processors/judge.ts';
 import { meter } from './processors/meter.ts';
 import { validate } from './processors/validate.ts';
 import { from, type Stage, type Topology } from './runtime/pipeline.ts';
@@ -44,6 +47,7 @@ export interface Ports {
   readonly speed: SpeedStore;
   readonly archive: Archive;
   readonly catalog: Catalog;
+  readonly rejects: Rejects;
   readonly batch: BatchView;
   readonly tables: Tables;
   /** Versions of meters, tenants and spread. */
@@ -130,7 +134,11 @@ export const collector = (p: Ports, { buckets, epochMs, gcGraceMs }: Settings): 
   return { name: 'collector', everyMs: gcGraceMs, step: async () => void (before = await collect(ports, before)) };
 };
 
-/** relay: misrouted records go home. */
+/** A page of rejects goes into the outbox, where it would count now: judged by the steps of the lane, outside of it. */
+export const redriving = (p: Ports, { kept }: Settings, request: RedriveRequest): Promise<Redriven> =>
+  redrive({ ...p, producer: p.log, judge: judge(p.ruleSets, kept) }, request);
+
+/** relay: what the outbox holds, misrouted or redriven, goes home. */
 export const relaying = (p: Ports): Role => ({
   name: 'relay',
   everyMs: RELAY_MS,

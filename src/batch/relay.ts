@@ -1,4 +1,4 @@
-/** Brings misrouted records home: from the outbox into their own lineage. */
+/** Brings misrouted and redriven records home: from the outbox into their own lineage. */
 import type { Catalog, Facts, Producer } from '../contract.ts';
 
 /** Rows taken at a time. */

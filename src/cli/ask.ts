@@ -8,7 +8,7 @@ import { openFacts } from '../observe/facts.ts';
 import { openLog } from '../observe/log.ts';
 import { openRegistry } from '../observe/metrics.ts';
 import { httpServer } from '../serving/http/server.ts';
-import { counting, type Ports, work } from '../topology.ts';
+import { counting, type Ports, relaying, work } from '../topology.ts';
 import { Client } from './client.ts';
 import { settingsOf } from './product.ts';
 import { httpPorts, queryService, rebuilderOf } from './serve.ts';
@@ -16,11 +16,14 @@ import { openStores, type Stores } from './stores.ts';
 
 export interface Asker {
   get<T>(path: string): Promise<T>;
-  post<T>(path: string): Promise<T>;
+  /** `body` is sent as JSON. */
+  post<T>(path: string, body?: object): Promise<T>;
   delete<T>(path: string): Promise<T>;
 }
 
 export type Ask = <T>(work: (asker: Asker) => Promise<T>) => Promise<T>;
+
+const JSON_TYPE = { 'content-type': 'application/json' };
 
 /** With `--url` a server, else the data directory, for as long as `work` runs. */
 export function askOf(config: Config, url: string | undefined): Ask {
@@ -28,14 +31,15 @@ export function askOf(config: Config, url: string | undefined): Ask {
   const client = new Client(url);
   const by =
     (method: string) =>
-    <T>(path: string): Promise<T> =>
-      client.json<T>(path, { method });
+    <T>(path: string, body?: object): Promise<T> =>
+      client.json<T>(path, { method, ...(body === undefined ? {} : { headers: JSON_TYPE, body: JSON.stringify(body) }) });
   return (use) => use({ get: by('GET'), post: by('POST'), delete: by('DELETE') });
 }
 
 /**
  * Takes the lock, fills the live counters from the log's tail and answers by the server's own routes, without listening.
- * Nothing is sealed or published, and nothing but a rebuild writes.
+ * Nothing is sealed or published, and nothing is written but by a rebuild and a redrive: what that sends home is relayed at
+ * once, and counted by the next start.
  */
 async function withDirectory<T>(config: Config, use: (asker: Asker) => Promise<T>): Promise<T> {
   const settings = settingsOf(config);
@@ -50,12 +54,15 @@ async function withDirectory<T>(config: Config, use: (asker: Asker) => Promise<T
   try {
     await Promise.race([filled(stores, config.buckets), running.then(() => new Promise<never>(() => undefined))]);
     const query = await queryService(config, stores, systemClock);
-    const parts = { config: { ...config, insecure: true }, stores, query, ports, registry, facts, settings, rebuilder };
-    const app = httpServer(httpPorts(parts));
+    const relay = (): Promise<void> => relaying(ports).step(stop.signal);
+    const open = { ...config, insecure: true };
+    const app = httpServer(httpPorts({ config: open, stores, query, ports, registry, facts, settings, rebuilder, relay }));
     const by =
       (method: 'GET' | 'POST' | 'DELETE') =>
-      async <R>(url: string): Promise<R> =>
-        answerOf(await app.inject({ method, url })) as R;
+      async <R>(url: string, body?: object): Promise<R> => {
+        const payload = body === undefined ? {} : { headers: JSON_TYPE, payload: JSON.stringify(body) };
+        return answerOf(await app.inject({ method, url, ...payload })) as R;
+      };
     return await use({ get: by('GET'), post: by('POST'), delete: by('DELETE') });
   } finally {
     stop.abort();

@@ -46,6 +46,7 @@ interface Rejected {
   readonly lineage: string;
   readonly position: string;
   readonly arrival: string;
+  readonly redriven_at: string | null;
 }
 interface RejectPage {
   readonly rejects: readonly Rejected[];
@@ -67,11 +68,12 @@ export async function rejectsCommand(flags: RejectFlags, ask: Ask, streams: Stre
     r.tenant_id ?? '–',
     r.event_type ?? '–',
     r.reason,
+    r.redriven_at ?? '–',
   ]);
   streams.out(
     rows.length === 0
       ? 'no rejects'
-      : table(['arrival', 'code', 'field', 'tenant', 'event type', 'reason'], rows, new Set()),
+      : table(['arrival', 'code', 'field', 'tenant', 'event type', 'reason', 'redriven'], rows, new Set()),
   );
   if (page.next !== null) streams.out(`more: --cursor ${page.next}`);
   return 0;

@@ -12,6 +12,7 @@ import { json, type Streams, table } from './output.ts';
 import type { TableName } from '../sinks/export/tables.ts';
 import type { QueryFlags } from './query.ts';
 import type { RebuildFlags } from './rebuild.ts';
+import type { RedriveFlags } from './redrive.ts';
 
 export interface Context {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -147,6 +148,19 @@ function addChecks(root: Command, context: Context, done: Done): void {
     .action(async (flags: Flags & RejectFlags) => {
       const { rejectsCommand } = await import('./checks.ts');
       done(await rejectsCommand(flags, await askOf(context, flags), context.streams));
+    });
+  const what = 'send those home that would count now, each once: after a tenant was registered, or its time has come';
+  asking(rejects.command('redrive').description(what))
+    .option('--dry-run', 'say what would become of each; write nothing')
+    .option('--code <code>', 'only with this code')
+    .option('--tenant <id>', 'only of this tenant')
+    .option('--since <time>', 'only what arrived from this time on')
+    .option('--before <time>', 'only what arrived before this time')
+    .option('--lineage <lineage>', 'only of this lineage')
+    .option('--position <position>', 'with --lineage: only this one')
+    .action(async (flags: Flags & RedriveFlags) => {
+      const { redriveCommand } = await import('./redrive.ts');
+      done(await redriveCommand(flags, await askOf(context, flags), context.streams));
     });
 }
 

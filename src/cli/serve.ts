@@ -7,7 +7,7 @@ import { QueryService } from '../serving/query.ts';
 import { listEvents, listEventTypes, listTenants } from '../sinks/postgres/events.ts';
 import { listRejects } from '../sinks/postgres/rejects.ts';
 import { listUsageHourly } from '../sinks/postgres/usage-hourly.ts';
-import type { Ports, Settings } from '../topology.ts';
+import { type Ports, redriving, type Settings } from '../topology.ts';
 import { Rebuilder } from './rebuilder.ts';
 import type { Stores } from './stores.ts';
 import { verifyStores } from './verify-stores.ts';
@@ -39,22 +39,15 @@ interface HttpParts {
   readonly settings: Settings;
   readonly edge?: Edge;
   readonly rebuilder: Rebuilder;
+  /** Brings home what the outbox holds, where no relay runs beside the server. */
+  readonly relay?: () => Promise<void>;
 }
 
 export const rebuilderOf = (stores: Stores, ports: Ports, { kept }: Settings): Rebuilder =>
   new Rebuilder({ ...ports, rebuilds: stores.rebuilds, keyRetentionMs: kept.keyRetentionMs });
 
-export function httpPorts({
-  config,
-  stores,
-  query,
-  ports,
-  registry,
-  facts,
-  settings,
-  edge,
-  rebuilder,
-}: HttpParts): HttpPorts {
+export function httpPorts(parts: HttpParts): HttpPorts {
+  const { config, stores, query, ports, registry, facts, settings, edge, rebuilder, relay } = parts;
   const { pool, log } = stores;
   const knowsEventType = async (eventType: string): Promise<boolean> => {
     const published = await listEventTypes(pool);
@@ -79,6 +72,11 @@ export function httpPorts({
     listTenants: () => listTenants(pool),
     listEventTypes: () => listEventTypes(pool),
     ready: () => dependencies(stores, query),
+    redrive: async (request) => {
+      const redriven = await redriving(ports, settings, request);
+      if (!request.dryRun) await relay?.();
+      return redriven;
+    },
     verify: () => verifyStores(stores, settings),
   };
 }

@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { Archive, BatchView, Catalog, Rebuilds, RuleSets, Tables } from '../contract.ts';
+import type { Archive, BatchView, Catalog, Rebuilds, Rejects, RuleSets, Tables } from '../contract.ts';
 import { meterSetOf } from '../domain/meter.ts';
 import { knowingHashes, secretPrint } from '../domain/privacy.ts';
 import type { Declared } from '../domain/rules.ts';
@@ -18,6 +18,7 @@ import { recordInstallation } from '../sinks/postgres/installation.ts';
 import { migrate } from '../sinks/postgres/migrate.ts';
 import { recordSecret } from '../sinks/postgres/secret.ts';
 import { openPool } from '../sinks/postgres/pool.ts';
+import { postgresRejects } from '../sinks/postgres/redrive.ts';
 import { declareRules, openRuleSets } from '../sinks/postgres/rule-sets.ts';
 import { demandMeasurable, secretOf } from './privacy.ts';
 import { demandSameLog, openConfiguredLog } from './open-log.ts';
@@ -30,6 +31,7 @@ export interface Stores {
   readonly pool: Pool;
   readonly log: OpenedLog;
   readonly catalog: Catalog;
+  readonly rejects: Rejects;
   readonly batch: BatchView;
   readonly tables: Tables;
   readonly rebuilds: Rebuilds;
@@ -108,6 +110,7 @@ async function openInto(closers: Closer[], config: Config, clock: Clock, { role,
     speed,
     ruleSets,
     catalog,
+    rejects: postgresRejects(pool),
     batch: postgresBatchView(pool),
     tables: postgresTables(pool, { embedded }),
     rebuilds: postgresRebuilds(pool, config),

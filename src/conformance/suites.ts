@@ -5,5 +5,6 @@
 export { type ArchiveFixture, archiveConformance } from './archive.ts';
 export { type BatchFixture, batchViewConformance } from './batch-view.ts';
 export { type CatalogFixture, catalogConformance } from './catalog.ts';
+export { type RejectsFixture, rejectsConformance } from './rejects.ts';
 export { type Log, type LogFixture, sourceConformance } from './source.ts';
 export { type SpeedFixture, speedStoreConformance } from './speed-store.ts';

@@ -37,7 +37,16 @@ export function openFacts(ports: FactsPorts): Facts & HttpFacts {
 
 type EventFacts = Pick<
   Facts,
-  'accepted' | 'refused' | 'applied' | 'cropped' | 'rejected' | 'relayed' | 'unmetered' | 'skippedMeter' | 'otherGroup'
+  | 'accepted'
+  | 'refused'
+  | 'applied'
+  | 'cropped'
+  | 'rejected'
+  | 'redriven'
+  | 'relayed'
+  | 'unmetered'
+  | 'skippedMeter'
+  | 'otherGroup'
 >;
 
 function eventFacts({ registry: r, logger }: FactsPorts): EventFacts {
@@ -56,7 +65,12 @@ function eventFacts({ registry: r, logger }: FactsPorts): EventFacts {
   const rejected = counters(r, { name: 'meterfold_records_rejected_total', help: 'Records kept as rejects' }, 'code', [
     'KEY_CONFLICT',
   ]);
-  const relayed = counter(r, { name: 'meterfold_records_relayed_total', help: 'Misrouted records sent home' });
+  const redriven = counters(
+    r,
+    { name: 'meterfold_rejects_redriven_total', help: 'Rejects put into the outbox once more' },
+    'code',
+  );
+  const relayed = counter(r, { name: 'meterfold_records_relayed_total', help: 'Misrouted or redriven records sent home' });
   const unmetered = counters(
     r,
     { name: 'meterfold_events_unmetered_total', help: 'Events that no meter uses' },
@@ -100,9 +114,13 @@ function eventFacts({ registry: r, logger }: FactsPorts): EventFacts {
       rejected(code, records);
       logger.debug({ code, records }, 'records rejected');
     },
+    redriven: (code, rejects) => {
+      redriven(code, rejects);
+      logger.info({ code, rejects }, 'rejects redriven');
+    },
     relayed: (records) => {
       relayed(records);
-      logger.info({ records }, 'misrouted records sent home');
+      logger.info({ records }, 'misrouted or redriven records sent home');
     },
     unmetered: (eventType, events) => {
       unmetered(eventType, events);

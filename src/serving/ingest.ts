@@ -135,7 +135,8 @@ function eventsOf(body: Uint8Array, kind: BodyKind): { readonly events: readonly
 const badBody = (allowed: string): MeterError =>
   new MeterError('BAD_REQUEST', 'the body is not what its content type says', { field: 'body', allowed });
 
-function parsedBody(body: Uint8Array): unknown {
+/** Throws NOT_JSON, INVALID_UTF8. */
+export function parsedBody(body: Uint8Array): unknown {
   try {
     return parseJson(body);
   } catch (cause) {

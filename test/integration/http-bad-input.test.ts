@@ -272,3 +272,42 @@ describe('a bad query names the field and what is allowed', () => {
     if (code !== 'STARTING' && code !== 'AFTER_TIMEOUT') expect(response.body).not.toContain('segments/x');
   });
 });
+
+describe('a redrive that is asked in a wrong way is refused, and nothing is redriven', () => {
+  test.each([
+    ['no object', '[]', 'body', 'dry_run'],
+    ['null', 'null', 'body', 'dry_run'],
+    ['a text for dry_run', '{"dry_run": "true"}', 'dry_run', 'true, false'],
+    ['a number for dry_run', '{"dry_run": 1}', 'dry_run', 'true, false'],
+    ['null for dry_run', '{"dry_run": null}', 'dry_run', 'true, false'],
+    ['a number for a code', '{"code": 7}', 'code', 'a text'],
+    ['a list of codes', '{"code": ["A"]}', 'code', 'a text'],
+    ['an empty tenant', '{"tenant": ""}', 'tenant', '256'],
+    ['an unknown field', '{"dryrun": true}', 'dryrun', 'dry_run, code'],
+    ['an unknown field of any type', '{"limit": 5}', 'limit', 'dry_run, code'],
+    ['a time without offset', '{"since": "2026-06-01T00:00"}', 'since', 'ISO 8601'],
+    ['a time that is none', '{"before": "yesterday"}', 'before', 'ISO 8601'],
+    ['a position without its lineage', '{"position": "7"}', 'lineage', 'lineage of the position'],
+    ['a cursor that is none', '{"cursor": " "}', 'cursor', 'next'],
+  ])('%s', async (_, payload, field, allowed) => {
+    let calls = 0;
+    const redrive = async () => Promise.reject(new Error(`called ${String((calls += 1))} times`));
+    const { app } = opened({ redrive });
+    const response = await app.inject({ method: 'POST', url: '/v1/rejects/redrive', headers: JSON_TYPE, payload });
+    expect(response.statusCode).toBe(400);
+    expect(response.headers['content-type']).toContain('application/problem+json');
+    expect(response.json()).toMatchObject({ code: 'BAD_REQUEST', field });
+    expect(response.json().allowed).toContain(allowed);
+    expect(calls).toBe(0);
+  });
+
+  test.each([
+    ['not JSON', '{', JSON_TYPE, '', 400, 'NOT_JSON'],
+    ['no content type', '{}', {}, '', 415, 'WRONG_CONTENT_TYPE'],
+    ['a filter in the query', '{}', JSON_TYPE, '?code=A', 400, 'BAD_REQUEST'],
+  ])('%s', async (_, payload, headers, query, status, code) => {
+    const { app } = opened({ redrive: async () => Promise.reject(new Error('called')) });
+    const response = await app.inject({ method: 'POST', url: `/v1/rejects/redrive${query}`, headers, payload });
+    expect([response.statusCode, response.json().code]).toEqual([status, code]);
+  });
+});

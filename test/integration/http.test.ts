@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { describe, expect, test } from 'vitest';
+import type { Redriven, RedriveRequest } from '../../src/batch/redrive.ts';
 import { encodeEvent } from '../../src/domain/avro.ts';
 import { type Meter, meterSetOf } from '../../src/domain/meter.ts';
 import { MeterError } from '../../src/errors.ts';
@@ -222,14 +223,64 @@ describe('lists', () => {
       eventType: null,
     };
     const values = [encodeEvent(event), Buffer.from('{"a":'), Buffer.from([1, 2, 3])];
-    const listRejects = async () => ({ rows: values.map((value) => ({ ...reject, value })), next: undefined });
+    const listRejects = async () => ({
+      rows: values.map((value, n) => ({ ...reject, value, redrivenAt: n === 0 ? NOW : null })),
+      next: undefined,
+    });
     const { rejects, next } = (await httpServer(fakes({ listRejects }).ports).inject('/v1/rejects?code=X')).json();
     expect(rejects[0]).toMatchObject({ code: 'X', tenant_id: 't', event_type: null, event: { tenant_id: 'acme' } });
-    expect(rejects[1]).toMatchObject({ value_text: '{"a":' });
+    expect(rejects[0].redriven_at).toBe('2026-06-01T12:00:00Z');
+    expect(rejects[1]).toMatchObject({ value_text: '{"a":', redriven_at: null });
     expect(rejects[2]).toMatchObject({ value_base64: 'AQID' });
     expect(next).toBeNull();
   });
 });
+
+describe('a redrive', () => {
+  const post = async (payload: string, answer: Redriven) => {
+    const asked: RedriveRequest[] = [];
+    const redrive = async (request: RedriveRequest) => {
+      asked.push(request);
+      return answer;
+    };
+    const app = httpServer(fakes({ redrive }).ports);
+    const headers = { 'content-type': 'application/json' };
+    const response = await app.inject({ method: 'POST', url: '/v1/rejects/redrive', headers, payload });
+    return { asked, body: response.json() };
+  };
+
+  test('hands on every part of the filter; arrival is in whole milliseconds, none of which lies between', async () => {
+    const filter = { code: 'A', tenant: 'acme', lineage: LINEAGE, position: positionOf(3) };
+    const times = { since: '2026-06-01T12:00:00.0001Z', before: '2026-06-01' };
+    const { asked } = await post(JSON.stringify({ ...filter, ...times, dry_run: true, cursor: 'abc' }), DONE);
+    const whole = { ...filter, since: NOW + 1, before: NOW - 12 * 3_600_000 };
+    expect(asked).toEqual([{ filter: whole, dryRun: true, cursor: 'abc' }]);
+    expect((await post('{}', DONE)).asked).toEqual([{ filter: {}, dryRun: false }]);
+  });
+
+  test('tells what became of the page, in sums and by code', async () => {
+    const { body } = await post('{"dry_run": false}', DONE);
+    expect(body).toEqual({
+      dry_run: false,
+      judged: 9,
+      would_count: 5,
+      redriven: 4,
+      fates: DONE.fates,
+      next: null,
+    });
+    expect((await post('{}', { fates: [], redriven: 0, next: 'n' })).body).toMatchObject({ judged: 0, next: 'n' });
+  });
+});
+
+const DONE: Redriven = {
+  fates: [
+    { code: 'A', now: 'ok', rejects: 2 },
+    { code: 'A', now: 'B', rejects: 4 },
+    { code: 'C', now: 'ok', rejects: 3 },
+  ],
+  redriven: 4,
+  next: undefined,
+};
 
 describe('the audit of the log', () => {
   test('pages through every record, each once, whatever the batches of the source', async () => {

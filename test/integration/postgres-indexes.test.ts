@@ -13,6 +13,7 @@ const ROWS = 1_000_000;
 
 /**
  * 200 tenants, 10 types, 100 days from 2026-01-01 on; one event in 1,000 is of a rare model, one reject in 1,000 a conflict.
+ * Of the other rejects all but the last twentieth were redriven.
  * Of the first half of the events all but one in twenty are emptied.
  */
 const FILL = [
@@ -24,7 +25,8 @@ const FILL = [
    FROM (SELECT n::bigint, n > ${ROWS / 2} OR n % 20 = 0 AS kept FROM generate_series(1, ${ROWS}) AS n) AS s`,
   `INSERT INTO rejects
    SELECT 'l' || n % 4, lpad(n::text, 20, '0'), CASE WHEN n % 1000 = 7 THEN 'KEY_CONFLICT' ELSE 'UNKNOWN_TENANT' END, 'tenant_id', 'no',
-     1767225600000 + n, 'k', 'tenant-' || n % 200, 'calls', '\\x00'
+     1767225600000 + n, 'k', 'tenant-' || n % 200, 'calls', '\\x00',
+     CASE WHEN n % 1000 <> 7 AND n <= ${ROWS * 0.95} THEN timestamptz '2026-02-01Z' END
    FROM generate_series(1, ${ROWS}) AS n`,
   `CREATE TABLE usage_hourly_2026_01 PARTITION OF usage_hourly FOR VALUES FROM ('2026-01-01Z') TO ('2026-02-01Z')`,
   `CREATE TABLE usage_hourly_2026_02 PARTITION OF usage_hourly FOR VALUES FROM ('2026-02-01Z') TO ('2026-03-01Z')`,
@@ -107,6 +109,15 @@ const QUESTIONS: readonly Question[] = [
     node: /^Index Scan$/,
     query: `SELECT * FROM rejects ORDER BY arrival DESC, lineage DESC, position DESC, code DESC LIMIT 100`,
     drop: 'DROP INDEX rejects_newest',
+  },
+  {
+    title: 'the oldest rejects that were not redriven',
+    index: 'rejects_waiting',
+    named: /^rejects_waiting$/,
+    node: /^Index Scan$/,
+    query: `SELECT * FROM rejects WHERE redriven_at IS NULL AND code <> 'KEY_CONFLICT'
+      AND (arrival, lineage, position, code) > (1767225600000, 'l0', '', '') ORDER BY arrival, lineage, position, code LIMIT 500`,
+    drop: 'DROP INDEX rejects_waiting',
   },
   {
     title: 'the hours of a tenant and type on a day, in its month alone',

@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import { describe, expect, test } from 'vitest';
-import type { HourUsage } from '../../src/contract.ts';
+import type { Homeward, HourUsage } from '../../src/contract.ts';
 import type { Cell } from '../../src/domain/cell.ts';
 import { postgresBatchView } from '../../src/sinks/postgres/batch-view.ts';
 import { postgresCatalog } from '../../src/sinks/postgres/catalog.ts';
@@ -9,9 +9,11 @@ import { migrate } from '../../src/sinks/postgres/migrate.ts';
 import { openPool } from '../../src/sinks/postgres/pool.ts';
 import * as texts from '../../src/sinks/postgres/publish-sql.ts';
 import { publishTransaction, type Statements } from '../../src/sinks/postgres/publish-transaction.ts';
+import { postgresRejects } from '../../src/sinks/postgres/redrive.ts';
 import { listRejects } from '../../src/sinks/postgres/rejects.ts';
 import { archived, batchViewConformance, cell, hour, publishCells } from '../../src/conformance/batch-view.ts';
 import { catalogConformance } from '../../src/conformance/catalog.ts';
+import { rejectAt, rejectsConformance, sealRejects } from '../../src/conformance/rejects.ts';
 import { describeEachDatabase, type TestDatabase } from '../support/services.ts';
 import { at } from '../support/scripted-source.ts';
 
@@ -28,11 +30,32 @@ describeEachDatabase('views', (database) => {
   });
   catalogConformance(database.name, async () => {
     const pool = await poolOf(database);
-    const rejects = async () => (await listRejects(pool, { limit: 100 })).rows;
+    const rejects = async () => (await postgresRejects(pool).waiting({}, { limit: 100 })).rejects;
     return { catalog: postgresCatalog(pool, { firstFormat: 1 }), rejects, close: () => pool.end() };
   });
 
-  if (database.kind === 'postgres') concurrency(database);
+  rejectsConformance(database.name, async () => {
+    const pool = await poolOf(database);
+    const catalog = postgresCatalog(pool, { firstFormat: 1 });
+    return { catalog, rejects: postgresRejects(pool), close: () => pool.end() };
+  });
+  test('a list shows when a reject was redriven', async () => {
+    const pool = await poolOf(database);
+    const catalog = postgresCatalog(pool, { firstFormat: 1 });
+    await sealRejects(catalog, [rejectAt(1), rejectAt(2)]);
+    await postgresRejects(pool).redrive([{ ...rejectAt(1), routingKey: 't' }], 1_790_000_000_123);
+    const { rows } = await listRejects(pool, { limit: 10 });
+    expect(rows.map(({ position, redrivenAt }) => [position, redrivenAt])).toEqual([
+      [at(2), null],
+      [at(1), 1_790_000_000_123],
+    ]);
+    await pool.end();
+  });
+
+  if (database.kind === 'postgres') {
+    concurrency(database);
+    redrives(database);
+  }
 });
 
 type Part = readonly [readonly Cell[], readonly HourUsage[]];
@@ -82,6 +105,65 @@ async function untilBlockedOrDone(pool: Pool, work: Promise<unknown>): Promise<v
     if (isDone() || (rows[0]?.blocked ?? 0) > 0) return;
     await Promise.race([ended, new Promise((resolve) => setImmediate(resolve))]);
   }
+}
+
+const home = (...positions: readonly number[]): Homeward[] =>
+  positions.map((n) => ({ lineage: 'l0', position: at(n), code: 'UNKNOWN_TENANT', routingKey: 't' }));
+
+/** Rejects 1 to 3, and two connections on which a redrive may be under way. */
+async function twoRedrives(database: TestDatabase) {
+  const pool = await poolOf(database);
+  await sealRejects(postgresCatalog(pool, { firstFormat: 1 }), [rejectAt(1), rejectAt(2), rejectAt(3)]);
+  const [one, two] = [await pool.connect(), await pool.connect()];
+  const close = async (): Promise<void> => {
+    one.release();
+    two.release();
+    await pool.end();
+  };
+  return { pool, one, two, close };
+}
+
+function redrives(database: TestDatabase): void {
+  describe('redrives on a real server', () => {
+    test('one that waited for another finds its mark, and sends only what that one left', async () => {
+      const { pool, one, two, close } = await twoRedrives(database);
+      await one.query('BEGIN');
+      expect(await postgresRejects(one).redrive(home(1, 2), 5)).toEqual(new Map([['UNKNOWN_TENANT', 2]]));
+      const waiting = postgresRejects(two).redrive(home(3, 2, 1), 6);
+      await untilBlockedOrDone(pool, waiting);
+      await one.query('COMMIT');
+      expect(await waiting).toEqual(new Map([['UNKNOWN_TENANT', 1]]));
+      expect(await postgresCatalog(pool, { firstFormat: 1 }).outbox(10)).toHaveLength(3);
+      await close();
+    });
+
+    test('one that waited for another that died sends all', async () => {
+      const { pool, one, two, close } = await twoRedrives(database);
+      await one.query('BEGIN');
+      await postgresRejects(one).redrive(home(1, 2), 5);
+      const waiting = postgresRejects(two).redrive(home(3, 2, 1), 6);
+      await untilBlockedOrDone(pool, waiting);
+      await one.query('ROLLBACK');
+      expect(await waiting).toEqual(new Map([['UNKNOWN_TENANT', 3]]));
+      expect(await postgresCatalog(pool, { firstFormat: 1 }).outbox(10)).toHaveLength(3);
+      await close();
+    });
+
+    test('rows are locked in the order of their key, whatever the order of the request', async () => {
+      const { pool, one, two, close } = await twoRedrives(database);
+      const lock = (n: number, how = '') =>
+        pool.query(`SELECT 1 FROM rejects WHERE position = $1 FOR UPDATE ${how}`, [at(n)]);
+      await one.query('BEGIN');
+      await one.query('SELECT 1 FROM rejects WHERE position = $1 FOR UPDATE', [at(2)]);
+      const waiting = postgresRejects(two).redrive(home(3, 1, 2), 6);
+      await untilBlockedOrDone(pool, waiting);
+      await expect(lock(1, 'NOWAIT')).rejects.toMatchObject({ code: '55P03' });
+      expect((await lock(3, 'NOWAIT')).rows).toHaveLength(1);
+      await one.query('ROLLBACK');
+      await waiting;
+      await close();
+    });
+  });
 }
 
 function concurrency(database: TestDatabase): void {

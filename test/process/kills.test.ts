@@ -198,6 +198,17 @@ async function dieWhileStarting(dataDir: string, afterMs: number): Promise<void>
   await victim.kill();
 }
 
+/** What the redrive answered; undefined when the process died meanwhile. */
+async function redriveOf(victim: Victim): Promise<unknown> {
+  const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' };
+  try {
+    return await (await fetch(`${victim.url}/v1/rejects/redrive`, init)).json();
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
 describe('killed', () => {
   const points: [Point, number][] = [
     ['before-reply', 4],
@@ -231,6 +242,43 @@ describe('killed', () => {
       await until('all published', async () => (await victim.get<Report>('/v1/verify', 'POST')).archived === sent);
       await victim.kill('SIGTERM');
       expect(await sealAgain(dataDir)).toBeGreaterThan(0);
+      await rm(dataDir, { recursive: true });
+    },
+  );
+
+  interface Rejects {
+    readonly rejects: readonly { readonly redriven_at: string | null }[];
+  }
+  const redrives: [Point, number][] = [
+    ['after-redrive', 1],
+    ['inside-relay', 1],
+  ];
+  test.each(redrives)(
+    '%s: what was redriven counts once, verify finds nothing, and nothing is left',
+    async (point, count) => {
+      const dataDir = await mkdtemp(join(tmpdir(), 'meterfold-kill-'));
+      const REJECTED = 60;
+      // The kill test's events are of seven tenants; one of them is known.
+      const events = Array.from({ length: 7 * REJECTED }, (_, n) => event(n));
+      const rejected = async (victim: Victim) => (await victim.get<Rejects>('/v1/rejects?limit=1000')).rejects;
+      let victim = await Victim.start(dataDir, 'none', 1, { tenants: ['t0'] });
+      expect(await victim.send(events)).toBe(true);
+      await until('rejected', async () => (await rejected(victim)).length === 6 * REJECTED);
+      await victim.kill('SIGTERM');
+      victim = await Victim.start(dataDir, point, count, { tenants: 'open' });
+      await redriveOf(victim);
+      await victim.died();
+      victim = await Victim.start(dataDir, 'none', 1, { tenants: 'open' });
+      // The caller got no answer, and asks again.
+      expect(await redriveOf(victim)).toMatchObject({ redriven: 0, judged: 0 });
+      await until('all counted', async () => (await total(victim))[1] >= events.length);
+      expect(await total(victim)).toEqual([String(events.length / 2), events.length]);
+      await until('all published', async () => (await victim.get<Report>('/v1/verify', 'POST')).archived === events.length);
+      expect(await victim.get<Report>('/v1/verify', 'POST')).toMatchObject({ ok: true, merged: events.length });
+      expect(await total(victim)).toEqual([String(events.length / 2), events.length]);
+      const marked = await rejected(victim);
+      expect([marked.length, marked.filter((r) => r.redriven_at === null).length]).toEqual([6 * REJECTED, 0]);
+      await victim.kill('SIGTERM');
       await rm(dataDir, { recursive: true });
     },
   );

@@ -1,11 +1,11 @@
 // Meterfold as `meterfold dev` starts it, with one port lent that kills the process at a named point, after `count` passes.
-// node victim.mjs DATA_DIR POINT COUNT   (POINT `none` kills nothing)
+// node victim.mjs DATA_DIR POINT COUNT [SETTINGS]   (POINT `none` kills nothing; SETTINGS is JSON)
 import { parseConfig } from '../../dist/config.js';
 import { systemClock } from '../../dist/clock.js';
 import { startProduct } from '../../dist/cli/product.js';
 import { openLog } from '../../dist/observe/log.js';
 
-const [dataDir, point, count] = process.argv.slice(2);
+const [dataDir, point, count, settings = '{}'] = process.argv.slice(2);
 let left = Number(count);
 
 /** The process is gone before the next instruction of ours. */
@@ -22,6 +22,15 @@ const after = (port, method, name) => {
     const result = await original(...args);
     pass(name);
     return result;
+  };
+};
+
+/** Passes the point, then calls `method` of a port. */
+const before = (port, method, name) => {
+  const original = port[method].bind(port);
+  return async (...args) => {
+    pass(name);
+    return original(...args);
   };
 };
 
@@ -56,13 +65,19 @@ const lend = (stores) => {
     // Acknowledged by the log, not yet to the client.
     log: { ...stores.log, append: after(stores.log, 'append', 'before-reply') },
     archive: { ...stores.archive, put: after(stores.archive, 'put', 'after-put') },
-    catalog: { ...stores.catalog, seal: after(stores.catalog, 'seal', 'after-seal') },
+    catalog: {
+      ...stores.catalog,
+      seal: after(stores.catalog, 'seal', 'after-seal'),
+      // The log has acknowledged what the outbox still holds.
+      settle: before(stores.catalog, 'settle', 'inside-relay'),
+    },
+    rejects: { ...stores.rejects, redrive: after(stores.rejects, 'redrive', 'after-redrive') },
     batch: lendTransaction(stores.batch),
     rebuilds: lendRebuilds(stores.rebuilds),
   };
 };
 
-const config = parseConfig({ flags: { dataDir, port: 0 } });
+const config = parseConfig({ flags: { ...JSON.parse(settings), dataDir, port: 0 } });
 const product = await startProduct(config, {
   clock: systemClock,
   random: Math.random,

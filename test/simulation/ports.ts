@@ -6,6 +6,7 @@ import type {
   Facts,
   Producer,
   Reader,
+  Rejects,
   RuleSets,
   Source,
   SpeedStore,
@@ -204,6 +205,33 @@ function catalogOf(world: World, { read, write }: Wire): Catalog {
   };
 }
 
+/** The mark and the outbox row in one step: a process that dies has done both, or neither. */
+function rejectsOf(world: World, { read, write }: Wire): Rejects {
+  const code = 'DATABASE_UNAVAILABLE';
+  const idOf = ({ lineage, position }: { readonly lineage: string; readonly position: string }) => `${lineage} ${position}`;
+  return {
+    waiting: (_, { limit }) =>
+      read('waiting rejects', code, () => ({
+        rejects: [...world.rejects.values()].filter((reject) => !world.redriven.has(idOf(reject))).slice(0, limit),
+        next: undefined,
+      })),
+    conflicts: () => read('conflicts', code, () => world.database.committed.rejects.size),
+    redrive: (homeward) =>
+      write('redrive', code, () => {
+        const done = new Map<string, number>();
+        for (const one of homeward) {
+          const value = world.rejects.get(idOf(one))?.value;
+          if (value === undefined || world.redriven.has(idOf(one))) continue;
+          world.redriven.add(idOf(one));
+          world.outbox.push({ routingKey: one.routingKey, value, id: world.unique() });
+          world.tally.add('event: reject redriven');
+          done.set(one.code, (done.get(one.code) ?? 0) + 1);
+        }
+        return done;
+      }),
+  };
+}
+
 // --- speed layer and batch view --------------------------------------------------------------------------------------
 
 function speedOf(world: World, { read, write }: Wire): SpeedStore {
@@ -350,6 +378,7 @@ export function portsOf(world: World, process: SimProcess): Ports {
     speed: speedOf(world, wire),
     archive: archiveOf(world, wire),
     catalog: catalogOf(world, wire),
+    rejects: rejectsOf(world, wire),
     batch: batchOn(world.database, world, process, wire),
     tables: { ...keptForEver, forgetKeys: forgetKeysOf(world, wire) },
     ruleSets: rulesOf(world, wire),

@@ -13,6 +13,7 @@ import {
   expiry,
   metering,
   publisher,
+  redriving,
   relaying,
   type Ports,
   type Settings,
@@ -107,6 +108,10 @@ export async function rebuilding(world: World, process: SimProcess): Promise<voi
 
 export const relayed = (world: World, process: SimProcess): Promise<void> =>
   relaying(portsOf(world, process)).step(process.stop.signal);
+
+/** All rejects that would count by now. */
+export const redrivenAll = async (world: World, process: SimProcess): Promise<void> =>
+  void (await redriving(portsOf(world, process), ruled(world), { filter: {}, dryRun: false }));
 
 // --- readers ---------------------------------------------------------------------------------------------------------
 

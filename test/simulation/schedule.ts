@@ -17,6 +17,7 @@ import {
   publishing,
   reading,
   rebuilding,
+  redrivenAll,
   relayed,
   wholeWorker,
 } from './roles.ts';
@@ -430,6 +431,7 @@ export class Schedule {
     world.oracle.nothingForgotten();
     for (let b = 0; b < BUCKETS; b += 1) world.checkBucket(b);
     this.#checkRejects();
+    this.#checkRedriven();
     const reader = await this.finish('reader', (process) => finalAnswers(world, process));
     if (reader.state !== 'done')
       world.fail(`liveness: the last reader waits at ${reader.parked.map((g: Gate) => g.label).join()}`);
@@ -442,6 +444,21 @@ export class Schedule {
     const seen = all.map(({ lineage, position, code }) => `${lineage} ${position} ${code}`).sort();
     if (seen.join() !== wanted.join()) world.fail(`rejects: [${seen.join()}], the log gives [${wanted.join()}]`);
     world.tally.add('check: rejects at the end');
+  }
+
+  /** What was redriven is in the log once more, whatever died in between. */
+  #checkRedriven(): void {
+    const { world } = this;
+    const places = new Map<string, string[]>();
+    for (const { id, records } of world.lineages)
+      for (const { position, value } of records)
+        places.set(hashOf(value), [...(places.get(hashOf(value)) ?? []), `${id} ${position}`]);
+    for (const place of world.redriven) {
+      const value = world.rejects.get(place)?.value;
+      const copies = value === undefined ? [] : (places.get(hashOf(value)) ?? []);
+      if (!copies.some((other) => other !== place)) world.fail(`liveness: redriven ${place} did not come home`);
+      world.tally.add('check: redriven record came home');
+    }
   }
 
   #checkEpochs(): void {
@@ -564,6 +581,7 @@ const rolesOf = (random: Random): readonly [RoleChoice, ...RoleChoice[]] => [
   { name: 'publisher', weight: 18, run: (s, process) => () => publishing(s.world, process) },
   { name: 'backfill', weight: pick(random, [6, 18]), run: (s, process) => () => filling(s.world, process) },
   { name: 'relay', weight: 6, run: (s, process) => () => relayed(s.world, process) },
+  { name: 'redrive', weight: 4, run: (s, process) => () => redrivenAll(s.world, process) },
   { name: 'collector', weight: pick(random, [5, 14, 30]), run: (s, process) => () => collecting(s.world, process, 3) },
   { name: 'reader', weight: pick(random, [10, 20]), run: (s, process) => () => reading(s.world, process, 3) },
 ];

@@ -46,6 +46,7 @@ export const EXPECTED = [
   'event: old keys forgotten',
   'event: look-up found a duplicate',
   'event: misrouted record relayed',
+  'event: reject redriven',
   'event: lane read to END',
   'event: reader took a second snapshot',
   'event: answer provisional',
@@ -65,4 +66,5 @@ export const EXPECTED = [
   'check: two epochs at the end (8)',
   'check: rejects at the end',
   'check: rebuild flipped',
+  'check: redriven record came home',
 ] as const;

@@ -83,6 +83,8 @@ export class World {
   readonly heads = new Map<string, Head>();
   readonly manifest = new Map<string, SegmentRow[]>();
   readonly rejects = new Map<string, Reject>();
+  /** Places of rejects that were redriven. */
+  readonly redriven = new Set<string>();
   outbox: (Outgoing & { readonly id: string })[] = [];
   readonly database: Database;
   /** The batch view that is made anew. */

@@ -96,6 +96,7 @@ export function fakes(overrides: Partial<HttpPorts> = {}, meters: MeterSet = imp
     listEvents: async () => ({ rows: [], next: undefined }),
     listUsageHourly: async () => ({ rows: [], next: undefined }),
     listRejects: async () => ({ rows: [], next: undefined }),
+    redrive: async () => ({ fates: [], redriven: 0, next: undefined }),
     listTenants: async () => [{ tenant: 'acme', events: 3 }],
     listEventTypes: async () => [{ eventType: 'tokens', events: 3 }],
     ...overrides,

@@ -20,6 +20,7 @@ export function recordedFacts(): { facts: Facts; told: Told[]; count: (fact: key
     'sealed',
     'published',
     'rejected',
+    'redriven',
     'healing',
     'relayed',
     'unmetered',

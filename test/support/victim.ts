@@ -15,7 +15,9 @@ export type Point =
   | 'inside-rebuild'
   | 'after-compare'
   | 'inside-flip'
-  | 'after-flip';
+  | 'after-flip'
+  | 'after-redrive'
+  | 'inside-relay';
 
 /** A Meterfold process that may die at a named point. */
 export class Victim {
@@ -29,8 +31,9 @@ export class Victim {
     this.url = url;
   }
 
-  static async start(dataDir: string, point: Point = 'none', count = 1): Promise<Victim> {
-    const child = spawn(process.execPath, [PROGRAM, dataDir, point, String(count)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  static async start(dataDir: string, point: Point = 'none', count = 1, settings: object = {}): Promise<Victim> {
+    const argv = [PROGRAM, dataDir, point, String(count), JSON.stringify(settings)];
+    const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
     const gone = once(child, 'exit');
     let [out, err] = ['', ''];
     child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));

@@ -2,6 +2,7 @@
 import type { Clock } from '../../clock.ts';
 import type { Facts, Producer, Reject, RuleSets, Source } from '../../contract.ts';
 import type { RebuildStatus } from '../../batch/rebuild.ts';
+import type { Redriven, RedriveRequest } from '../../batch/redrive.ts';
 import type { Edge } from '../../domain/edge.ts';
 import type { UsageEvent } from '../../domain/event.ts';
 import type { Kept } from '../../domain/kept.ts';
@@ -46,6 +47,10 @@ export interface ListedHour {
   readonly total: bigint;
   readonly count: number;
 }
+export interface ListedReject extends Reject {
+  /** When its record was sent home once more, ms; null: never. */
+  readonly redrivenAt: number | null;
+}
 /** `from` is included, `to` is not. */
 export interface Range {
   readonly tenant?: string;
@@ -61,7 +66,7 @@ export interface Lists {
   /** By tenant, event type and hour; the range is in hours since 1970. */
   listUsageHourly(request: PageRequest & Range): Promise<Page<ListedHour>>;
   /** Newest first. */
-  listRejects(request: PageRequest & { readonly tenant?: string; readonly code?: string }): Promise<Page<Reject>>;
+  listRejects(request: PageRequest & { readonly tenant?: string; readonly code?: string }): Promise<Page<ListedReject>>;
   listTenants(): Promise<readonly ListedTenant[]>;
   listEventTypes(): Promise<readonly ListedEventType[]>;
 }
@@ -105,6 +110,8 @@ export interface HttpPorts extends Lists {
     drop(): Promise<RebuildStatus>;
   };
   ready(): Promise<readonly Dependency[]>;
+  /** A page of rejects, in one short transaction. A malformed cursor throws BAD_REQUEST with field `cursor`. */
+  redrive(request: RedriveRequest): Promise<Redriven>;
   /** Recounts the stores; the report is JSON with `ok`. Absent: there is no such route. */
   readonly verify?: () => Promise<{ readonly ok: boolean }>;
 }

@@ -1,12 +1,12 @@
 /** Events, records and rejects as JSON: the form in which the native edge takes them. */
-import type { LogRecord, Reject } from '../../contract.ts';
+import type { LogRecord } from '../../contract.ts';
 import { decodeEvent } from '../../domain/avro.ts';
 import { formatDecimal } from '../../domain/decimal.ts';
 import { isFault } from '../../domain/fault.ts';
 import { nativeOf } from '../../domain/native.ts';
 import { formatTime } from '../../domain/time.ts';
 import type { Decoded } from '../../processors/decode.ts';
-import type { ListedHour } from './ports.ts';
+import type { ListedHour, ListedReject } from './ports.ts';
 
 /** ISO 8601, UTC, of milliseconds since 1970. */
 export const isoOf = (ms: number): string => formatTime(ms * 1000);
@@ -41,10 +41,11 @@ function keptJson(value: Uint8Array) {
   return isFault(event) ? { value_base64: base64(value) } : { event: eventJson(event) };
 }
 
-export const rejectJson = ({ value, tenant, eventType, arrival, ...reject }: Reject) => ({
+export const rejectJson = ({ value, tenant, eventType, arrival, redrivenAt, ...reject }: ListedReject) => ({
   ...reject,
   tenant_id: tenant,
   event_type: eventType,
   arrival: isoOf(arrival),
+  redriven_at: redrivenAt === null ? null : isoOf(redrivenAt),
   ...keptJson(value),
 });

@@ -14,6 +14,7 @@ import type { HttpPorts } from './ports.ts';
 import { failureOf, problemOf, sendProblem } from './problem.ts';
 import { queryRoutes } from './query.ts';
 import { rebuildRoutes } from './rebuild.ts';
+import { redriveRoutes } from './redrive.ts';
 
 export type { HttpPorts } from './ports.ts';
 
@@ -56,8 +57,8 @@ export function httpServer(ports: HttpPorts): FastifyInstance {
   });
   refuseOtherMethods(app, () => {
     const all = { ...ports, knowsEventType: rememberTypes(ports) };
-    for (const routes of [eventRoutes, listRoutes, meterRoutes, queryRoutes, logRoutes, rebuildRoutes, healthRoutes])
-      routes(app, all);
+    const own = [eventRoutes, listRoutes, redriveRoutes, meterRoutes, queryRoutes, logRoutes, rebuildRoutes, healthRoutes];
+    for (const routes of own) routes(app, all);
   });
   return app;
 }
