@@ -11,12 +11,13 @@ import { parseJson } from '../domain/json.ts';
 import { checkKept, type Kept } from '../domain/kept.ts';
 import { routingKeyOf, type Spread } from '../domain/routing.ts';
 import { asError, kindOf, MeterError } from '../errors.ts';
+import { announcing } from './announce.ts';
 
 /** What a body holds: by its content type. */
 export type BodyKind = 'native' | 'cloudevent' | 'cloudevents';
 
 export interface IngestPorts {
-  readonly producer: Pick<Producer, 'append'>;
+  readonly producer: Pick<Producer, 'append' | 'control'>;
   readonly ruleSets: Pick<RuleSets, 'newest' | 'refresh'>;
   readonly clock: Clock;
   readonly facts: Pick<Facts, 'accepted' | 'refused' | 'filtered'>;
@@ -58,12 +59,14 @@ const LOOK_MS = 1000;
 export class Ingest {
   readonly #ports: IngestPorts;
   readonly #edge: Edge;
+  readonly #announce: () => Promise<void>;
   #waiting = 0;
   #looked = -Infinity;
 
   constructor(ports: IngestPorts) {
     this.#ports = ports;
     this.#edge = keepingSchemas(ports.edge ?? openEdge, () => ports.ruleSets.newest.schemas);
+    this.#announce = announcing(ports);
   }
 
   /**
@@ -122,6 +125,7 @@ export class Ingest {
       throw new MeterError('OVERLOADED', 'too many events wait for the log', { retryAfterMs: 1000 });
     this.#waiting += outgoing.length;
     try {
+      await this.#announce();
       const outcomes = await this.#ports.producer.append(outgoing);
       const failed = outcomes.filter((outcome) => outcome instanceof Error);
       if (failed.length > 0) throw unacknowledged(failed.length, outgoing.length, failed[0]);
