@@ -64,6 +64,8 @@ class Program {
 interface State {
   readonly waiting: readonly number[];
   readonly isMatch: boolean;
+  /** Whether the text may end here; undefined until it first did. */
+  isMatchAtEnd: boolean | undefined;
   /** By class of characters. */
   readonly next: (State | undefined)[];
 }
@@ -73,6 +75,7 @@ export class Pattern {
   readonly #first: number;
   /** Where classes of characters begin, ascending: no set tells two characters of one class apart. */
   readonly #classes: readonly number[];
+  readonly #start: State;
   #states = new Map<string, State>();
 
   /** Throws BadPattern. */
@@ -84,17 +87,19 @@ export class Pattern {
     this.#steps = program.steps;
     const sets = program.steps.flatMap((step) => (step.op === 'set' ? step.ranges : []));
     this.#classes = [...new Set([0, ...sets.flatMap(([from, to]) => [from, to + 1])])].sort((a, b) => a - b);
+    this.#start = this.#closure([this.#first], { atStart: true, atEnd: false });
   }
 
   /** Anywhere in the text, as `RegExp.test` with the flag `u`. */
   test(text: string): boolean {
-    let state = this.#closure([this.#first], { atStart: true, atEnd: text === '' });
+    if (text === '') return this.#closure([this.#first], { atStart: true, atEnd: true }).isMatch;
+    let state = this.#start;
     for (const character of text) {
       if (state.isMatch) return true;
       state = this.#after(state, this.#classOf(character.codePointAt(0) ?? 0));
     }
-    // At the end `$` holds; what waits for a character waits in vain.
-    return state.isMatch || this.#closure(state.waiting, { atStart: text === '', atEnd: true }).isMatch;
+    // Here `$` holds; what waits for a character waits in vain.
+    return (state.isMatchAtEnd ??= this.#closure(state.waiting, { atStart: false, atEnd: true }).isMatch);
   }
 
   #classOf(point: number): number {
@@ -142,7 +147,7 @@ export class Pattern {
     const known = this.#states.get(id);
     if (known !== undefined) return known;
     if (this.#states.size >= MAX_STATES) this.#states = new Map();
-    const state: State = { waiting, isMatch, next: [] };
+    const state: State = { waiting, isMatch, isMatchAtEnd: isMatch ? true : undefined, next: [] };
     this.#states.set(id, state);
     return state;
   }
