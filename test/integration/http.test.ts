@@ -60,7 +60,7 @@ describe('POST /v1/events', () => {
     const { ports, log } = fakes();
     let calls = 0;
     const append = (records: Parameters<typeof log.append>[0]) => ((calls += 1), log.append(records));
-    const producer = { ...log, append };
+    const producer = { control: log.control, append };
     const events = Array.from({ length: 1000 }, (_, n) => nativeEvent({ idempotency_key: `key-${n}` }));
     const body = (await postEvents(httpServer({ ...ports, producer }), events)).json();
     expect(body).toMatchObject({ accepted: 1000, rejected: 0 });
@@ -78,7 +78,7 @@ describe('POST /v1/events', () => {
     const { ports, log } = fakes();
     const gate = gateOf();
     const producer = {
-      ...log,
+      control: log.control,
       append: async (records: Parameters<typeof log.append>[0]) => (await gate.opened, log.append(records)),
     };
     let isAnswered = false;
