@@ -50,7 +50,7 @@ export const SETTINGS: readonly Setting[] = [
     name: 'metersFile',
     type: 'text',
     description:
-      'YAML file of meters and spread. A change makes a new version; without a file what was declared last stands, at first a sum meter for every event type.',
+      'YAML file of meters, spread and schemas. A change makes a new version; without a file what was declared last stands, at first a sum meter for every event type.',
   },
   {
     name: 'tenants',

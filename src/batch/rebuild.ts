@@ -17,6 +17,7 @@ import type {
   ViewDifference,
 } from '../contract.ts';
 import { type Meter, meterId } from '../domain/meter.ts';
+import { MeterError } from '../errors.ts';
 import { fillMeter } from './backfill.ts';
 import type { PublishPorts } from './publish.ts';
 import { publishLineage } from './publisher.ts';
@@ -59,6 +60,8 @@ export interface RebuildStatus {
   readonly detail?: string;
 }
 
+/** Then it is told, and tried again with a pause. */
+const MOST_TRIES = 100;
 /** More of them say no more. */
 const MOST_DIFFERENCES = 100;
 
@@ -72,11 +75,15 @@ export async function rebuild(ports: RebuildPorts, options: RebuildOptions, stop
   if (isStopped()) return { state: 'stopped', differences };
   if (differences.length > 0 && !options.acceptsDifferences) return { state: 'differs', differences };
   // The live view goes on meanwhile, so that it may be a segment ahead.
-  while (!(await ports.rebuilds.flip(flip))) {
+  for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+    if (await ports.rebuilds.flip(flip)) return { state: 'flipped', differences };
     await catchUp(building, options, stop);
     if (isStopped()) return { state: 'stopped', differences };
   }
-  return { state: 'flipped', differences };
+  throw new MeterError(
+    'DATABASE_UNAVAILABLE',
+    `rebuild: the live view was ahead at each of ${String(MOST_TRIES)} tries to flip`,
+  );
 }
 
 /** The lock first: extents that are read before it are overtaken by a publish under way. */

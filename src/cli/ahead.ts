@@ -5,6 +5,7 @@ import { encodeEvent } from '../domain/avro.ts';
 import type { UsageEvent } from '../domain/event.ts';
 import { routingKeyOf } from '../domain/routing.ts';
 import { MeterError } from '../errors.ts';
+import { announcing } from '../serving/announce.ts';
 import type { Stores } from './stores.ts';
 
 /** Records that the log may be ahead of the cut: bounds disk and what a kill has to replay. */
@@ -16,6 +17,7 @@ export class Ahead {
   readonly #stores: Stores;
   readonly #clock: Clock;
   readonly #stop: AbortSignal;
+  readonly #announce: () => Promise<void>;
   /** The last position written in each lineage. */
   readonly #written = new Map<string, string>();
   #appended = 0;
@@ -23,6 +25,7 @@ export class Ahead {
 
   constructor(stores: Stores, clock: Clock, stop: AbortSignal) {
     this.#stores = stores;
+    this.#announce = announcing({ producer: stores.log, ruleSets: stores.ruleSets });
     this.#clock = clock;
     this.#stop = stop;
   }
@@ -30,6 +33,7 @@ export class Ahead {
   async send(events: readonly UsageEvent[]): Promise<void> {
     while (this.#appended - this.#published > MOST_AHEAD) await this.#look();
     const { spread } = this.#stores.ruleSets.newest;
+    await this.#announce();
     let rest = events.map((event): Outgoing => ({ routingKey: routingKeyOf(event, spread), value: encodeEvent(event) }));
     while (rest.length > 0) {
       this.#stop.throwIfAborted();

@@ -3,7 +3,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { Edge } from '../domain/edge.ts';
+import { type Edge, keepingSchemas } from '../domain/edge.ts';
 import type { UsageEvent } from '../domain/event.ts';
 import { FOR_EVER, type Kept } from '../domain/kept.ts';
 import { asError, MeterError } from '../errors.ts';
@@ -158,7 +158,8 @@ async function importIntoDirectory(running: Running, config: Config): Promise<Im
   try {
     const lineages = await stores.log.lineages();
     const identity = identityOf(lineages.map(({ id }) => id));
-    const edge = await openEdge(config, { stores, facts, processors });
+    const open = await openEdge(config, { stores, facts, processors });
+    const edge = keepingSchemas(open, () => stores.ruleSets.newest.schemas);
     const target = { edge, kept: config, send: ahead.send.bind(ahead), settled: ahead.published.bind(ahead), identity };
     return await Promise.race([runImport(running, target), failed]);
   } finally {

@@ -1,15 +1,16 @@
-/** The secret that this start hashes under, and whether its meters can count what the privacy rules leave. */
+/** The secret that this start hashes under, and whether its meters and schemas can do with what the privacy rules leave. */
 import type { Config } from '../config.ts';
-import type { MeterSet } from '../domain/meter.ts';
-import { unmeasurable, usesHashes } from '../domain/privacy.ts';
+import { unkeepable, unmeasurable, usesHashes } from '../domain/privacy.ts';
+import type { RuleSet } from '../domain/rules.ts';
 import { openSecret } from '../embedded/secret.ts';
 import { MeterError } from '../errors.ts';
 
-/** Throws BAD_CONFIG naming meter and property. */
-export function demandMeasurable({ privacy = {} }: Config, meters: MeterSet): void {
-  const faults = unmeasurable(privacy, meters);
+/** Throws BAD_CONFIG naming meter or schema, and property. */
+export function demandMeasurable({ privacy = {} }: Config, { meters, schemas }: Pick<RuleSet, 'meters' | 'schemas'>): void {
+  const faults = [...unmeasurable(privacy, meters), ...unkeepable(privacy, schemas)];
   if (faults.length === 0) return;
-  throw new MeterError('BAD_CONFIG', `start: ${faults.join('; ')}`, { field: 'privacy', allowed: 'keep, or another meter' });
+  const allowed = 'keep, or another meter or schema';
+  throw new MeterError('BAD_CONFIG', `start: ${faults.join('; ')}`, { field: 'privacy', allowed });
 }
 
 /** Of the setting, else of the data directory; with a server the setting alone, for its processes share no directory. */

@@ -164,11 +164,21 @@ function addChecks(root: Command, context: Context, done: Done): void {
     });
 }
 
+function addSchemas(root: Command, context: Context, done: Done): void {
+  const schemas = root.command('schemas').description('what the events of a type promise');
+  asking(schemas.command('list').description('list them with their versions')).action(async (flags: Flags & JsonFlag) => {
+    const { schemasCommand } = await import('./schemas.ts');
+    done(await schemasCommand(flags, await askOf(context, flags), context.streams));
+  });
+}
+
 function addConfig(root: Command, context: Context, done: Done): void {
   opening(root.command('config').description('print the effective configuration, or everything that is wrong with it'))
     .option('--json', 'print JSON')
     .action(async (flags: Flags & JsonFlag) => {
-      const shown = shownConfig(await configOf(context, flags));
+      const config = await configOf(context, flags);
+      const { declaredBy } = await import('./schemas.ts');
+      const shown = { ...shownConfig(config), ...(await declaredBy(config)) };
       const rows = Object.entries(shown).map(([name, value]) => [
         name,
         value === null ? '–' : typeof value === 'string' ? value : JSON.stringify(value),
@@ -188,7 +198,8 @@ export async function program({ streams, ...context }: Context, argv: readonly s
   };
   // Set before the commands are added: they inherit it.
   root.exitOverride().configureOutput({ writeOut: write(streams.out), writeErr: write(streams.err) });
-  for (const add of [addDev, addImport, addExport, addQuery, addChecks, addConfig]) add(root, { streams, ...context }, done);
+  for (const add of [addDev, addImport, addExport, addQuery, addChecks, addSchemas, addConfig])
+    add(root, { streams, ...context }, done);
   try {
     await root.parseAsync([...argv], { from: 'user' });
   } catch (error) {

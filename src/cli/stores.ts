@@ -5,7 +5,7 @@ import type { Config } from '../config.ts';
 import type { Archive, BatchView, Catalog, Rebuilds, Rejects, RuleSets, Tables } from '../contract.ts';
 import { meterSetOf } from '../domain/meter.ts';
 import { knowingHashes, secretPrint } from '../domain/privacy.ts';
-import type { Declared } from '../domain/rules.ts';
+import { type Declared, firstRules } from '../domain/rules.ts';
 import type { OpenedLog } from '../log-module.ts';
 import { makeDataDir, openDataDir } from '../embedded/data-dir.ts';
 import { lockDirectory } from '../embedded/lock.ts';
@@ -76,7 +76,8 @@ export async function openStores(config: Config, clock: Clock, opening: Opening)
 }
 
 async function openInto(closers: Closer[], config: Config, clock: Clock, { role, declared }: Opening): Promise<Stores> {
-  if (declared?.meters !== undefined) demandMeasurable(config, meterSetOf(declared.meters));
+  // Before anything is recorded.
+  if (declared !== undefined) demandMeasurable(config, firstRules(declared, meterSetOf([])));
   await makeDataDir(config.dataDir);
   const lock = await lockDirectory(config.dataDir, role);
   closers.push(() => lock.release());
@@ -89,7 +90,7 @@ async function openInto(closers: Closer[], config: Config, clock: Clock, { role,
   // A reader of a new directory records the first version, too: without one nothing can be said of it.
   await declareRules(pool, declared ?? {}, clock.now());
   const ruleSets = await openRuleSets(pool, (meters) => knowingHashes(meters, secret));
-  if (declared !== undefined) demandMeasurable(config, ruleSets.newest.meters);
+  if (declared !== undefined) demandMeasurable(config, ruleSets.newest);
   const log = await openConfiguredLog({ config, clock, pool });
   closers.push(() => log.close());
   const catalog = postgresCatalog(pool, { firstFormat: config.archiveFormat });

@@ -1,10 +1,12 @@
 /**
- * What happens to an event at the edge, before the log: the user's processors, then the privacy rules. Pure as far as the
+ * What happens to an event at the edge, before the log: the user's processors, the privacy rules, then the schema. Pure as far as the
  * processors are: callers send again what was not acknowledged, and the copy must come out the same.
  */
 import type { EdgeEvent, EdgeProcessor } from '../contract.ts';
 import { canonicalJson } from './canonical.ts';
 import { checkEvent, type NativeFields, type UsageEvent } from './event.ts';
+import type { Schemas } from './event-schema.ts';
+import { checkSchema } from './event-schema-check.ts';
 import { type Fault, fault, isFault } from './fault.ts';
 import { parseJsonText } from './json.ts';
 import { nativeOf } from './native.ts';
@@ -32,6 +34,22 @@ export interface EdgeOptions {
 
 /** Nothing is configured: the event as it came. */
 export const openEdge: Edge = (event) => ({ events: [event], filtered: [] });
+
+/**
+ * What an edge leaves keeps the schema of its type. Last of all: the worker sees what is written, and must judge the same; what
+ * privacy took away cannot be asked for.
+ */
+export const keepingSchemas =
+  (edge: Edge, schemas: () => Schemas): Edge =>
+  (event, checkTime) => {
+    const passed = edge(event, checkTime);
+    if (isFault(passed)) return passed;
+    for (const part of passed.events) {
+      const wrong = checkSchema(schemas(), part);
+      if (wrong !== undefined) return wrong;
+    }
+    return passed;
+  };
 
 /** Of one event: more would make a small request a large append. */
 const MAX_PARTS = 100;

@@ -31,6 +31,7 @@ export const REJECT_CODES = {
   UNSUPPORTED_CLOUDEVENT: 'a CloudEvent of another version or with binary data',
   UNDECODABLE: 'a record of the log that is no event of a known encoding',
   UNKNOWN_TENANT: 'a tenant that is not registered',
+  SCHEMA_VIOLATION: 'properties that the schema of the event type does not take',
   PROCESSOR_FAULT: 'a processor of this installation failed on the event',
   KEY_CONFLICT: 'the key was used before with other content',
 } as const;

@@ -32,6 +32,9 @@ const significantDigits = (text: string): number => {
   return mantissa.replace(/[-.]/g, '').replace(/^0+/, '').replace(/0+$/, '').length;
 };
 
+/** Whether a double is one that an event can hold: of at most 15 significant digits. */
+export const keepsDigits = (value: number): boolean => significantDigits(String(value)) <= SAFE_DIGITS;
+
 const numberOf = (text: string): unknown => {
   if (text.length > MAX_TOKEN) return new UnsafeNumber(text);
   const value = Number(text);

@@ -139,7 +139,7 @@ meters:
         ?.split('; ')
         .filter((part) => !part.startsWith('allowed:')),
     ).toEqual([
-      'unit: allowed here: meters, spread',
+      'unit: allowed here: meters, spread, schemas',
       'line 6: key is "a@1"',
       'line 7: hold is missing',
       'line 3: spread.acme is 4',

@@ -146,7 +146,7 @@ describe('parseMeters', () => {
   });
 
   test('names every field of the file that it does not know: a name with an error would be left out in silence', () => {
-    const other = 'allowed here: meters, spread';
+    const other = 'allowed here: meters, spread, schemas';
     expect(faultsOf('meter: []')).toEqual([`meter: ${other}`]);
     expect(faultsOf('meters: []\nspred: {}\ncommon: &c { region: eu }')).toEqual([`spred: ${other}`, `common: ${other}`]);
   });

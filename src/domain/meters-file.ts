@@ -2,6 +2,7 @@
 import { type Document, isMap, isSeq, LineCounter, parseDocument, type YAMLMap } from 'yaml';
 import { asError, MeterError } from '../errors.ts';
 import { AGGREGATIONS, type Aggregation } from './cell.ts';
+import { readSchemas, type Schema } from './event-schema.ts';
 import { type Meter, meterSetOf, type MeterSet } from './meter.ts';
 import type { Spread, SpreadStep } from './routing.ts';
 import { parseTime } from './time.ts';
@@ -130,9 +131,11 @@ function fieldsOf(node: YAMLMap, document: Document): Raw | Error {
 
 /** What a meters file declares. */
 export interface MetersFile {
-  /** Undefined where the file has no list of meters: it only spreads tenants. */
+  /** Undefined where the file has no list of meters: it speaks of tenants and event types alone. */
   readonly meters: readonly Meter[] | undefined;
   readonly spread: Spread | undefined;
+  /** By event type; undefined where the file has no map of schemas. */
+  readonly schemas: ReadonlyMap<string, Schema> | undefined;
 }
 
 class Reading {
@@ -154,9 +157,13 @@ class Reading {
     return isMap(this.#document.contents) ? this.#document.contents.items.map(({ key }) => String(key)) : [];
   }
 
+  whereIs(node: { readonly range?: readonly number[] | null }): string {
+    return `line ${String(this.#lines.linePos(node.range?.[0] ?? 0).line)}`;
+  }
+
   /** The fields of a map and where it stands. */
   fields(node: YAMLMap): { readonly raw: Raw; readonly where: string } | undefined {
-    const where = `line ${String(this.#lines.linePos(node.range?.[0] ?? 0).line)}`;
+    const where = this.whereIs(node);
     const raw = fieldsOf(node, this.#document);
     if (!(raw instanceof Error)) return { raw, where };
     this.faults.push(`${where}: ${raw.message}`);
@@ -167,7 +174,7 @@ class Reading {
 function readMeters(reading: Reading): readonly Meter[] | undefined {
   const entries = reading.get('meters');
   if (!isSeq(entries)) {
-    const isOptional = entries === undefined && reading.names.includes('spread');
+    const isOptional = entries === undefined && reading.names.some((name) => name === 'spread' || name === 'schemas');
     if (reading.faults.length === 0 && !isOptional) reading.faults.push('meters: must be a list of meters');
     return undefined;
   }
@@ -213,12 +220,29 @@ function readSpread(reading: Reading): Spread | undefined {
   );
 }
 
+function readSchemaMap(reading: Reading): ReadonlyMap<string, Schema> | undefined {
+  const node = reading.get('schemas');
+  if (node === undefined) return undefined;
+  const found = isMap(node) ? reading.fields(node) : undefined;
+  if (!isMap(node) || found === undefined) {
+    reading.faults.push('schemas: must be a map of event types, each with properties: the JSON Schema of its properties');
+    return undefined;
+  }
+  return readSchemas(found.raw, (eventType) => {
+    const entry = node.get(eventType, true);
+    const faults = new Faults(isMap(entry) ? reading.whereIs(entry) : found.where, reading.faults);
+    return faults.add.bind(faults);
+  });
+}
+
+const NAMES: readonly string[] = ['meters', 'spread', 'schemas'];
+
 /** Throws BAD_METERS, whose message lists every fault with its line. */
 export function parseMetersFile(text: string): MetersFile {
   const reading = new Reading(text);
   for (const name of reading.names)
-    if (name !== 'meters' && name !== 'spread') reading.faults.push(`${name}: allowed here: meters, spread`);
-  const file = { meters: readMeters(reading), spread: readSpread(reading) };
+    if (!NAMES.includes(name)) reading.faults.push(`${name}: allowed here: ${NAMES.join(', ')}`);
+  const file = { meters: readMeters(reading), spread: readSpread(reading), schemas: readSchemaMap(reading) };
   if (reading.faults.length > 0) throw new MeterError('BAD_METERS', `read the meters file: ${reading.faults.join('; ')}`);
   return file;
 }

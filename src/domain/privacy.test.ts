@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { UsageEvent } from './event.ts';
 import { isFault } from './fault.ts';
+import type { Schema } from './event-schema.ts';
 import { parseMeters } from './meters-file.ts';
 import {
   concealing,
@@ -11,6 +12,8 @@ import {
   knowingHashes,
   type Privacy,
   secretPrint,
+  type TypePrivacy,
+  unkeepable,
   unmeasurable,
   usesHashes,
 } from './privacy.ts';
@@ -131,6 +134,21 @@ describe('meters under privacy', () => {
     ]);
     expect(unmeasurable({ '*': { properties: { timing: 'drop' } } }, METERS)).toHaveLength(1);
     expect(unmeasurable({ other: { default: 'drop' } }, METERS)).toEqual([]);
+  });
+
+  test('a schema that requires what is dropped is named with it; what is hashed is there', () => {
+    const properties: Schema = { required: ['user', 'toString'], properties: { user: { required: ['email'] }, plan: {} } };
+    const schemas = new Map([['call', { version: 1, properties }]]);
+    const lost = (rules: TypePrivacy, type = 'call') => unkeepable({ [type]: rules }, schemas);
+    expect(lost({ properties: { 'user.email': 'drop', plan: 'drop' } })).toEqual([
+      'the schema of call requires user.email, which privacy drops',
+    ]);
+    expect(lost({ default: 'drop', properties: { user: 'keep' } })).toEqual([
+      'the schema of call requires toString, which privacy drops',
+    ]);
+    expect(lost({ default: 'drop' }, '*')).toHaveLength(2);
+    expect([lost({ default: 'hash' }), lost({ default: 'drop' }, 'other')]).toEqual([[], []]);
+    expect(unkeepable({ call: { default: 'drop' } }, new Map([['call', { version: 2, properties: true }]]))).toEqual([]);
   });
 
   test('a filter knows the hashes of its values, and its values', () => {

@@ -2,6 +2,7 @@
 import { createHmac } from 'node:crypto';
 import { canonicalJson } from './canonical.ts';
 import { MAX_PROPERTIES_BYTES, type UsageEvent } from './event.ts';
+import type { Schema, Schemas } from './event-schema.ts';
 import { fault, type Fault } from './fault.ts';
 import type { Meter, MeterSet } from './meter.ts';
 
@@ -134,6 +135,27 @@ export function unmeasurable(privacy: Privacy, { meters }: Pick<MeterSet, 'meter
       ...dropped.map((path) => `${needs(path)}, which privacy drops`),
       ...hashed.map((path) => `${needs(path)} as a number, which privacy hashes`),
     ];
+  });
+}
+
+/** What a schema asks of every event, and the rules take from it: no event of the type could pass. */
+export function unkeepable(privacy: Privacy, schemas: Schemas): readonly string[] {
+  const of = rulesOf(privacy);
+  return [...schemas].flatMap(([eventType, { properties }]) => {
+    const rules = of(eventType);
+    const lost = rules === undefined ? [] : demanded(properties).filter((path) => rules.at(path) === 'drop');
+    return lost.map((path) => `the schema of ${eventType} requires ${path}, which privacy drops`);
+  });
+}
+
+/** Paths that every event has: what is required within what is required. */
+function demanded(schema: Schema, path = ''): string[] {
+  if (typeof schema === 'boolean') return [];
+  const { required = [], properties = {} } = schema;
+  return required.flatMap((name) => {
+    const own = `${path}${name}`;
+    const inner = Object.hasOwn(properties, name) ? demanded(properties[name] ?? true, `${own}.`) : [];
+    return inner.length === 0 ? [own] : inner;
   });
 }
 

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { Schema } from './event-schema.ts';
 import { implicitMeters, type Meter } from './meter.ts';
 import { parseMeters } from './meters-file.ts';
 import type { SpreadStep } from './routing.ts';
@@ -88,7 +89,9 @@ const WHOLE: Required<Declared> = {
     ['zeta', [step(3, 2)]],
   ]),
   maxGroups: 50,
+  schemas: new Map([['calls', { required: ['region'] }]]),
 };
+const CALLS = { version: 1, properties: { required: ['region'] } };
 
 describe('what a start declares', () => {
   test('changes nothing where tenants and spread stand in another order', () => {
@@ -103,23 +106,68 @@ describe('what a start declares', () => {
     ['a step more', { spread: new Map([...WHOLE.spread, ['zeta', [step(3, 2), step(9, 4)]]]) }],
     ['a tenant that is spread', { spread: new Map([...WHOLE.spread, ['new', [step(9, 4)]]]) }],
     ['another bound on groups', { maxGroups: 51 }],
+    ['a schema less that is asked for', { schemas: new Map([['calls', {}]]) }],
   ])('is a new version with %s, and leaves the rest as it was', (_, change) => {
     const next = after(WHOLE, { ...WHOLE, ...change });
     const { meters, current, ...rest } = next!;
     const { tenants, spread, maxGroups } = { ...WHOLE, ...change };
-    expect(rest).toEqual({ version: 2, tenants, spread, maxGroups });
+    const calls = change.schemas === undefined ? CALLS : { version: 2, properties: {} };
+    expect(rest).toEqual({ version: 2, tenants, spread, maxGroups, schemas: new Map([['calls', calls]]) });
     expect([meters.meters, current]).toEqual([METERS, new Set(['m0@1'])]);
     expect(after(WHOLE, change)).toMatchObject(rest);
   });
 
   test('and leaves out stays as it is recorded', () => {
-    for (const part of [{}, { meters: METERS }, { tenants: WHOLE.tenants }, { spread: WHOLE.spread }, { maxGroups: 50 }])
-      expect(after(WHOLE, part)).toBeUndefined();
+    const parts = [{ tenants: WHOLE.tenants }, { spread: WHOLE.spread }, { maxGroups: 50 }, { schemas: WHOLE.schemas }];
+    for (const part of [{}, { meters: METERS }, ...parts]) expect(after(WHOLE, part)).toBeUndefined();
     const { meters, ...rest } = after(WHOLE, { maxGroups: 51, tenants: 'open' })!;
     expect(meters.meters).toEqual(METERS);
     expect(rest).toEqual({
       ...{ version: 2, current: new Set(['m0@1']), tenants: 'open', spread: WHOLE.spread, maxGroups: 51 },
+      schemas: new Map([['calls', CALLS]]),
     });
+  });
+
+  test('has a schema as it is recorded, in whatever order its keywords stand', () => {
+    const of = (schema: Schema): Declared => ({ schemas: new Map([['calls', schema]]) });
+    expect(after(of({ title: 'a', type: 'object' }), of({ type: 'object', title: 'a' }))).toBeUndefined();
+    expect(after(of({ required: ['a', 'b'] }), of({ required: ['b', 'a'] }))?.schemas.get('calls')?.version).toBe(2);
+  });
+
+  test('gives each schema versions of its own', () => {
+    const [calls, disk]: readonly Schema[] = [{ required: ['region'] }, { required: ['volume'] }];
+    const first = firstRules({ schemas: new Map([['calls', calls!]]) }, IMPLICIT);
+    const declared: Declared = {
+      schemas: new Map([
+        ['disk', disk!],
+        ['calls', calls!],
+      ]),
+    };
+    const second = nextRules([first], declared, IMPLICIT, none)!;
+    const third = nextRules(
+      [first, recorded(second)],
+      {
+        schemas: new Map<string, Schema>([
+          ['disk', true],
+          ['calls', calls!],
+        ]),
+      },
+      IMPLICIT,
+      none,
+    );
+    expect([first, second, third!].map(({ schemas }) => [...schemas].map(([type, { version }]) => [type, version]))).toEqual(
+      [
+        [['calls', 1]],
+        [
+          ['disk', 1],
+          ['calls', 1],
+        ],
+        [
+          ['disk', 2],
+          ['calls', 1],
+        ],
+      ],
+    );
   });
 
   test('without meters leaves those that are implicit, and those that still answer beside a file', () => {

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { schemas } from '../../test/support/schemas.ts';
 import { implicitMeters, type Meter, meterId, type MeterSet, meterSetOf } from './meter.ts';
-import type { RuleSet } from './rules.ts';
+import { firstRules, type RuleSet } from './rules.ts';
 import { decodeRules, encodeRules } from './rules-text.ts';
 
 const IMPLICIT = implicitMeters();
@@ -36,6 +37,11 @@ const ruleSet: fc.Arbitrary<RuleSet> = fc
       .uniqueArray(fc.tuple(name, fc.array(step, { maxLength: 3 })), { selector: ([one]) => one, maxLength: 3 })
       .map((all) => new Map(all)),
     maxGroups: fc.integer({ min: 1, max: 10_000 }),
+    schemas: fc
+      .uniqueArray(fc.tuple(name, fc.record({ version: fc.integer({ min: 1, max: 9 }), properties: schemas })), {
+        ...{ selector: ([one]) => one, maxLength: 3 },
+      })
+      .map((all) => new Map(all)),
   })
   .map(({ list, isBeside, hasFile, ...rest }) => ({
     ...rest,
@@ -74,15 +80,23 @@ describe('a rule set as text', () => {
           current: set.current && new Set([...set.current].reverse()),
           tenants: set.tenants === 'open' ? set.tenants : new Set([...set.tenants].reverse()),
           spread: new Map([...set.spread].reverse()),
+          schemas: new Map([...set.schemas].reverse()),
         };
         expect(encodeRules(turned)).toBe(encodeRules(set));
       }),
     );
   });
 
+  test('of before there were schemas has none', () => {
+    const { schemas, ...before } = JSON.parse(encodeRules(firstRules({}, IMPLICIT))) as { schemas: unknown };
+    expect(schemas).toEqual([]);
+    expect(decodeRules(1, JSON.stringify(before), IMPLICIT).schemas).toEqual(new Map());
+  });
+
   test('without a file shares the implicit meters of all', () => {
     const set: RuleSet = {
       ...{ version: 1, meters: IMPLICIT, current: undefined, tenants: 'open', spread: new Map(), maxGroups: 5 },
+      schemas: new Map(),
     };
     expect(decodeRules(1, encodeRules(set), IMPLICIT)).toEqual(set);
     expect(decodeRules(1, encodeRules(set), IMPLICIT).meters).toBe(IMPLICIT);

@@ -1,4 +1,5 @@
 /** A rule set as it is stored, and back. */
+import type { TypeSchema } from './event-schema.ts';
 import { type Meter, meterId, type MeterSet, meterSetOf } from './meter.ts';
 import type { RuleSet } from './rules.ts';
 import type { SpreadStep } from './routing.ts';
@@ -12,6 +13,8 @@ interface Stored {
   readonly tenants: 'open' | readonly string[];
   readonly spread: readonly (readonly [string, readonly SpreadStep[]])[];
   readonly maxGroups: number;
+  /** Not there in what was recorded before there were schemas. */
+  readonly schemas?: readonly (readonly [string, TypeSchema])[];
 }
 
 const plain = ({ filter, ...meter }: Meter): Plain => ({
@@ -19,7 +22,7 @@ const plain = ({ filter, ...meter }: Meter): Plain => ({
   filter: [...filter].map(([name, values]) => [name, [...values].sort()] as const).sort(),
 });
 
-export function encodeRules({ meters, current, tenants, spread, maxGroups }: RuleSet): string {
+export function encodeRules({ meters, current, tenants, spread, maxGroups, schemas }: RuleSet): string {
   const stored: Stored = {
     implicit: meters.implicit,
     meters: meters.meters.map(plain).sort((a, b) => (meterId(a) < meterId(b) ? -1 : 1)),
@@ -27,6 +30,7 @@ export function encodeRules({ meters, current, tenants, spread, maxGroups }: Rul
     tenants: tenants === 'open' ? tenants : [...tenants].sort(),
     spread: [...spread].sort(([a], [b]) => (a < b ? -1 : 1)),
     maxGroups,
+    schemas: [...schemas].sort(([a], [b]) => (a < b ? -1 : 1)),
   };
   return JSON.stringify(stored);
 }
@@ -52,5 +56,6 @@ export function decodeRules(
     tenants: stored.tenants === 'open' ? stored.tenants : new Set(stored.tenants),
     spread: new Map(stored.spread),
     maxGroups: stored.maxGroups,
+    schemas: new Map(stored.schemas),
   };
 }

@@ -54,7 +54,7 @@ describe('the first rule set', () => {
 
   test('without declarations measures every event type, knows every tenant and spreads none', () => {
     const set = firstRules({}, IMPLICIT);
-    const rest = { tenants: 'open', spread: new Map(), maxGroups: MAX_GROUPS };
+    const rest = { tenants: 'open', spread: new Map(), maxGroups: MAX_GROUPS, schemas: new Map() };
     expect(set).toEqual({ version: 1, meters: IMPLICIT, current: undefined, ...rest });
   });
 

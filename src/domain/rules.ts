@@ -1,7 +1,10 @@
 /**
- * Rule sets: what is measured, who is known, how tenants are spread. A change makes a new version, which comes into force
+ * Rule sets: what is measured, who is known, how tenants are spread, what event types promise. A change makes a new version, which comes into force
  * at a control record of each lineage, so that every process switches at the same position.
  */
+import { canonicalJson } from './canonical.ts';
+import { NO_SCHEMAS, type Schema, type Schemas } from './event-schema.ts';
+import { nextSchemas } from './event-schema-change.ts';
 import { type Meter, type MeterSet, meterId, meterSetOf } from './meter.ts';
 import { NO_SPREAD, type Spread } from './routing.ts';
 
@@ -18,6 +21,8 @@ export interface RuleSet {
   readonly spread: Spread;
   /** Groups of one tenant, meter and minute in one segment; what lies beyond counts as `other`. */
   readonly maxGroups: number;
+  /** What events of a type promise. */
+  readonly schemas: Schemas;
 }
 
 /** What a start declares. What it leaves out stays as it is recorded. */
@@ -27,6 +32,8 @@ export interface Declared {
   readonly tenants?: Tenants;
   readonly spread?: Spread;
   readonly maxGroups?: number;
+  /** By event type. `demandWider` has seen that none takes less than what is recorded. */
+  readonly schemas?: ReadonlyMap<string, Schema>;
 }
 
 export const MAX_GROUPS = 1000;
@@ -37,6 +44,7 @@ const definition = ({ filter, ...meter }: Meter): string =>
 
 const tenantsText = (tenants: Tenants): string => (tenants === 'open' ? tenants : JSON.stringify([...tenants].sort()));
 const spreadText = (spread: Spread): string => JSON.stringify([...spread].sort(([a], [b]) => (a < b ? -1 : 1)));
+const schemasText = (schemas: Schemas): string => canonicalJson(Object.fromEntries(schemas));
 const metersText = (meters: readonly Meter[]): string => JSON.stringify(meters.map(definition).sort());
 
 export const firstRules = (declared: Declared, implicit: MeterSet): RuleSet => ({
@@ -46,6 +54,7 @@ export const firstRules = (declared: Declared, implicit: MeterSet): RuleSet => (
   tenants: declared.tenants ?? 'open',
   spread: declared.spread ?? NO_SPREAD,
   maxGroups: declared.maxGroups ?? MAX_GROUPS,
+  schemas: nextSchemas(NO_SCHEMAS, declared.schemas ?? new Map()),
 });
 
 /** The meters of the newest file; undefined where there never was one. */
@@ -77,15 +86,18 @@ export function nextRules(
   const newest = history.at(-1);
   if (newest === undefined) return firstRules(declared, implicit);
   const { tenants = newest.tenants, spread = newest.spread, maxGroups = newest.maxGroups } = declared;
+  const schemas = declared.schemas === undefined ? newest.schemas : nextSchemas(newest.schemas, declared.schemas);
   const before = currentMeters(newest);
   const isSame =
     (declared.meters === undefined || (before !== undefined && metersText(before) === metersText(declared.meters))) &&
     tenantsText(newest.tenants) === tenantsText(tenants) &&
     spreadText(newest.spread) === spreadText(spread) &&
+    schemasText(newest.schemas) === schemasText(schemas) &&
     newest.maxGroups === maxGroups;
   if (isSame) return undefined;
   const measured = declared.meters === undefined ? newest : nextMeters(history, newest, declared.meters, implicit, answers);
-  return { version: newest.version + 1, meters: measured.meters, current: measured.current, tenants, spread, maxGroups };
+  const { meters, current } = measured;
+  return { version: newest.version + 1, meters, current, tenants, spread, maxGroups, schemas };
 }
 
 function nextMeters(

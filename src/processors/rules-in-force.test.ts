@@ -44,6 +44,26 @@ describe('the version of the rules that is in force where a record lies', () => 
     expect(asked).toEqual(['acme', expect.stringMatching(/^acme#[01]$/)]);
   });
 
+  test('says which schema the properties of an event keep', () => {
+    const schemas = (region: readonly string[]) =>
+      new Map([['tokens', { version: 1, properties: { properties: { region: { enum: region } } } }]]);
+    const [first, second] = [['eu'], ['eu', 'us']].map((regions, n) =>
+      ruleSet(meterSetOf([]), { version: n + 1, schemas: schemas(regions) }),
+    );
+    const { process } = validate(fixedRules([first!, second!]), FOR_EVER);
+    const us = of({ properties: '{"region":"us"}' });
+    expect(process(us, AT)).toEqual({
+      ...us,
+      ...{ verdict: 'SCHEMA_VIOLATION', field: 'properties.region' },
+      reason: 'enum: ["eu"] (version 1 of the schema of tokens)',
+    });
+    expect(process(us, CHANGED)).toEqual({ ...us, verdict: 'ok' });
+    expect(process(of({ properties: '{"region":"us"}', type: 'calls' }), AT).verdict).toBe('ok');
+    // What is not at home is judged there, and an event that lies in the future is that first of all.
+    expect(process(us, { ...AT, lineage: { ...LINEAGE, owns: () => false } }).verdict).toBe('MISROUTED');
+    expect(process(of({ ...us.event, timestamp: 1e12 }), AT).verdict).toBe('TOO_FAR_IN_FUTURE');
+  });
+
   test('says which meters measure, and how many groups they may have in a segment', () => {
     const process = meter({ ruleSets: sets }).process;
     const groupsAt = (at: At): string[] =>

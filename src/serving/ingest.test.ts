@@ -22,13 +22,15 @@ const body = (count: number): Uint8Array =>
       })),
     ),
   );
+/** Nothing is announced here. */
+const control = async (): Promise<void> => Promise.reject(new Error('announced'));
 const written = (records: readonly Outgoing[]): Written[] => records.map((_, n) => ({ lineage: 'l', position: String(n) }));
 
 describe('ingest', () => {
   test('takes no more while too many events wait for the log, and again once they are through', async () => {
     let open = (): void => {};
     const gate = new Promise<void>((resolve) => (open = resolve));
-    const producer = { append: async (records: readonly Outgoing[]) => (await gate, written(records)) };
+    const producer = { append: async (records: readonly Outgoing[]) => (await gate, written(records)), control };
     const ingest = new Ingest({ producer, ruleSets, clock, config, facts: silentFacts() });
     const waiting = [60_000, 60_000].map((n) => ingest.take(body(n), 'native', { isHistory: false }));
     await expect(ingest.take(body(1), 'native', { isHistory: false })).rejects.toMatchObject({ code: 'OVERLOADED' });
@@ -44,12 +46,12 @@ describe('ingest', () => {
       refused: (code: string, events: number) => void counted.push([code, events]),
       filtered: (code: string, events: number) => void counted.push([code, events]),
     };
-    const failing = { append: async () => Promise.resolve([new Error('no')]) };
+    const failing = { append: async () => Promise.resolve([new Error('no')]), control };
     await expect(
       new Ingest({ producer: failing, ruleSets, clock, config, facts }).take(body(1), 'native', { isHistory: false }),
     ).rejects.toThrow();
     expect(counted).toEqual([]);
-    const producer = { append: async (records: readonly Outgoing[]) => Promise.resolve(written(records)) };
+    const producer = { append: async (records: readonly Outgoing[]) => Promise.resolve(written(records)), control };
     const mixed = Buffer.from(`[${Buffer.from(body(2)).toString().slice(1, -1)},{},{},1]`);
     await new Ingest({ producer, ruleSets, clock, config, facts }).take(mixed, 'native', { isHistory: false });
     expect(counted).toEqual([
@@ -60,7 +62,7 @@ describe('ingest', () => {
   });
 
   test('a producer that answers for fewer records than it was given is a defect, not a success', async () => {
-    const producer = { append: async () => Promise.resolve([]) };
+    const producer = { append: async () => Promise.resolve([]), control };
     await expect(
       new Ingest({ producer, ruleSets, clock, config, facts: silentFacts() }).take(body(1), 'native', { isHistory: false }),
     ).rejects.toThrow('fewer outcomes');

@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { Facts, Outgoing, Producer, RuleSets, Written } from '../contract.ts';
 import { encodeEvent } from '../domain/avro.ts';
 import { fromCloudEvent } from '../domain/cloudevents.ts';
-import { type Edge, openEdge, type Passed } from '../domain/edge.ts';
+import { type Edge, keepingSchemas, openEdge, type Passed } from '../domain/edge.ts';
 import { checkEvent, checkTime, type NativeFields, type UsageEvent } from '../domain/event.ts';
 import { FUTURE_BOUND_MS } from '../domain/epoch.ts';
 import { type Fault, fault, isFault } from '../domain/fault.ts';
@@ -11,13 +11,14 @@ import { parseJson } from '../domain/json.ts';
 import { checkKept, type Kept } from '../domain/kept.ts';
 import { routingKeyOf, type Spread } from '../domain/routing.ts';
 import { asError, kindOf, MeterError } from '../errors.ts';
+import { announcing } from './announce.ts';
 
 /** What a body holds: by its content type. */
 export type BodyKind = 'native' | 'cloudevent' | 'cloudevents';
 
 export interface IngestPorts {
-  readonly producer: Pick<Producer, 'append'>;
-  readonly ruleSets: Pick<RuleSets, 'newest'>;
+  readonly producer: Pick<Producer, 'append' | 'control'>;
+  readonly ruleSets: Pick<RuleSets, 'newest' | 'refresh'>;
   readonly clock: Clock;
   readonly facts: Pick<Facts, 'accepted' | 'refused' | 'filtered'>;
   /** What happens to an event before the log. Absent: nothing. */
@@ -52,12 +53,20 @@ export interface Receipt {
 /** Events that wait for the log in all requests: beyond it callers are told to come back, so a log that is down fills no memory. */
 const MAX_WAITING = 100_000;
 
+/** Between two looks for rules that take more, ms: a client that sends nothing but violations must not keep the database busy. */
+const LOOK_MS = 1000;
+
 export class Ingest {
   readonly #ports: IngestPorts;
+  readonly #edge: Edge;
+  readonly #announce: () => Promise<void>;
   #waiting = 0;
+  #looked = -Infinity;
 
   constructor(ports: IngestPorts) {
     this.#ports = ports;
+    this.#edge = keepingSchemas(ports.edge ?? openEdge, () => ports.ruleSets.newest.schemas);
+    this.#announce = announcing(ports);
   }
 
   /**
@@ -68,7 +77,7 @@ export class Ingest {
     const { facts, config } = this.#ports;
     const { events, isSingle } = eventsOf(body, kind);
     demandCount(events.length, config.maxEventsPerRequest);
-    const checked = this.#check(events, kind, options.isHistory);
+    const checked = await this.#checkByNewest(events, kind, options.isHistory);
     const { spread } = this.#ports.ruleSets.newest;
     const outgoing = checked.flatMap((outcome) =>
       isFault(outcome) ? [] : outcome.events.map((event) => outgoingOf(event, spread)),
@@ -84,8 +93,20 @@ export class Ingest {
     return { ...counts, results, written, isSingle };
   }
 
+  /** Another process may have recorded a schema that takes more: who is refused by one is judged by the newest. */
+  async #checkByNewest(events: readonly unknown[], kind: BodyKind, isHistory: boolean): Promise<(Passed | Fault)[]> {
+    const { ruleSets, clock } = this.#ports;
+    const checked = this.#check(events, kind, isHistory);
+    const isRefused = checked.some((outcome) => isFault(outcome) && outcome.code === 'SCHEMA_VIOLATION');
+    if (!isRefused || clock.now() < this.#looked + LOOK_MS) return checked;
+    const { version } = ruleSets.newest;
+    await ruleSets.refresh();
+    this.#looked = clock.now();
+    return ruleSets.newest.version === version ? checked : this.#check(events, kind, isHistory);
+  }
+
   #check(events: readonly unknown[], kind: BodyKind, isHistory: boolean): (Passed | Fault)[] {
-    const { clock, config, edge = openEdge } = this.#ports;
+    const { clock, config } = this.#ports;
     const now = clock.now();
     const bounds = isHistory ? {} : { pastBoundMs: config.pastBoundMs };
     // What is kept is asked as of a little later: the record arrives after this check, and what is accepted must count.
@@ -94,7 +115,7 @@ export class Ingest {
     const read = kind === 'native' ? nativeEvent : cloudEvent;
     return events.map((given) => {
       const event = read(given);
-      return isFault(event) ? event : (inTime(event) ?? edge(event, inTime));
+      return isFault(event) ? event : (inTime(event) ?? this.#edge(event, inTime));
     });
   }
 
@@ -104,6 +125,7 @@ export class Ingest {
       throw new MeterError('OVERLOADED', 'too many events wait for the log', { retryAfterMs: 1000 });
     this.#waiting += outgoing.length;
     try {
+      await this.#announce();
       const outcomes = await this.#ports.producer.append(outgoing);
       const failed = outcomes.filter((outcome) => outcome instanceof Error);
       if (failed.length > 0) throw unacknowledged(failed.length, outgoing.length, failed[0]);

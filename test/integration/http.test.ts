@@ -60,7 +60,8 @@ describe('POST /v1/events', () => {
   test('a batch is one call of the producer, and its token is the highest position alone', async () => {
     const { ports, log } = fakes();
     let calls = 0;
-    const producer = { append: (records: Parameters<typeof log.append>[0]) => ((calls += 1), log.append(records)) };
+    const append = (records: Parameters<typeof log.append>[0]) => ((calls += 1), log.append(records));
+    const producer = { control: log.control, append };
     const events = Array.from({ length: 1000 }, (_, n) => nativeEvent({ idempotency_key: `key-${n}` }));
     const body = (await postEvents(httpServer({ ...ports, producer }), events)).json();
     expect(body).toMatchObject({ accepted: 1000, rejected: 0 });
@@ -78,6 +79,7 @@ describe('POST /v1/events', () => {
     const { ports, log } = fakes();
     const gate = gateOf();
     const producer = {
+      control: log.control,
       append: async (records: Parameters<typeof log.append>[0]) => (await gate.opened, log.append(records)),
     };
     let isAnswered = false;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { parseMeters } from '../../src/domain/meters-file.ts';
+import { parseMeters, parseMetersFile } from '../../src/domain/meters-file.ts';
 import { parseMapping } from '../../src/sources/import/mapping.ts';
 import { Victim } from '../support/victim.ts';
 
@@ -52,6 +52,7 @@ test('the worked example answers what the README says', async () => {
 
 test('the meters file and the mapping are read as they stand', () => {
   expect(parseMeters(block('yaml', 'meters:')).meters.length).toBeGreaterThan(0);
+  expect([...(parseMetersFile(block('yaml', 'schemas:')).schemas ?? [])]).toHaveLength(1);
   expect(parseMapping(block('yaml', 'idempotency_key')).events.length).toBeGreaterThan(0);
 });
 

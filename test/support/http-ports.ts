@@ -1,6 +1,6 @@
 /** Fakes of our own ports for the HTTP server: a producer that acknowledges or not, a query service that remembers. */
 import type { Clock } from '../../src/clock.ts';
-import type { Batch, Lineage, LogRecord, Outgoing, Written } from '../../src/contract.ts';
+import type { Batch, Control, Lineage, LogRecord, Outgoing, Written } from '../../src/contract.ts';
 import { FOR_EVER } from '../../src/domain/kept.ts';
 import { implicitMeters, type MeterSet } from '../../src/domain/meter.ts';
 import { openFacts } from '../../src/observe/facts.ts';
@@ -31,6 +31,9 @@ export class FakeLog {
       return { lineage: LINEAGE, position };
     });
   }
+
+  readonly controls: Control[] = [];
+  control = async (control: Control): Promise<void> => void this.controls.push(control);
 
   readonly lineage: Lineage = { id: LINEAGE, parents: [], depth: 0, origin: positionOf(0), owns: () => true };
   lineages = async (): Promise<readonly Lineage[]> => [this.lineage];

@@ -1,5 +1,6 @@
 /** Rule sets without a database: one version, or a list of them. */
 import type { RuleSets } from '../../src/contract.ts';
+import { NO_SCHEMAS } from '../../src/domain/event-schema.ts';
 import { type MeterSet, meterId } from '../../src/domain/meter.ts';
 import { NO_SPREAD } from '../../src/domain/routing.ts';
 import { MAX_GROUPS, type RuleSet } from '../../src/domain/rules.ts';
@@ -12,6 +13,7 @@ export const ruleSet = (meters: MeterSet, over: Partial<RuleSet> = {}): RuleSet 
   tenants: 'open',
   spread: NO_SPREAD,
   maxGroups: MAX_GROUPS,
+  schemas: NO_SCHEMAS,
   ...over,
 });
 

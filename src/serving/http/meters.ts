@@ -1,4 +1,4 @@
-/** Which meters there are, and which event types were seen. */
+/** Which meters and schemas there are, and which event types were seen. */
 import type { FastifyInstance } from 'fastify';
 import { type Meter, meterId, type MeterSet } from '../../domain/meter.ts';
 import { MeterError } from '../../errors.ts';
@@ -21,6 +21,13 @@ export function meterRoutes(app: FastifyInstance, ports: HttpPorts): void {
     const meter = findMeter(ports, request.params.key, version);
     await demandSeen(ports, meter);
     return meterJson(ports, meter);
+  });
+
+  app.get('/v1/schemas', (request, reply) => {
+    readParams(request.query, {});
+    const { version: rules, schemas } = ports.ruleSets.newest;
+    const listed = [...schemas].map(([eventType, schema]) => ({ event_type: eventType, ...schema }));
+    return reply.send({ rules, schemas: listed.sort((a, b) => (a.event_type < b.event_type ? -1 : 1)) });
   });
 
   app.get('/v1/event-types', async (request) => {

@@ -88,7 +88,7 @@ export interface HttpConfig extends Kept {
 }
 
 export interface HttpPorts extends Lists {
-  readonly producer: Pick<Producer, 'append'>;
+  readonly producer: Pick<Producer, 'append' | 'control'>;
   readonly query: Pick<QueryService, 'answer'>;
   readonly ruleSets: RuleSets;
   /** Of each version of a meter that is or was being filled: segments in it. */

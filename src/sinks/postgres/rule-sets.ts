@@ -1,6 +1,7 @@
 /** Versions of the rule set on PostgreSQL, and what one process knows of them. */
 import type { Pool } from 'pg';
 import type { RuleSets } from '../../contract.ts';
+import { demandWider } from '../../domain/event-schema-change.ts';
 import { implicitMeters, type Meter, meterId } from '../../domain/meter.ts';
 import { demandAhead } from '../../domain/routing.ts';
 import { type Declared, nextRules, type RuleSet } from '../../domain/rules.ts';
@@ -30,7 +31,7 @@ const servingOf = async (on: Queryable): Promise<ReadonlySet<string>> =>
 
 /**
  * Records what a start declares, if it is new. Of several starts at once one records, the others find it. Throws BAD_METERS
- * for a spread step that is not ahead of its time.
+ * for a spread step that is not ahead of its time, and for a schema that takes less than the one that is recorded.
  */
 export async function declareRules(pool: Pool, declared: Declared, now: number): Promise<void> {
   await inTransaction(pool, 'record the rule set', async (client) => {
@@ -40,6 +41,7 @@ export async function declareRules(pool: Pool, declared: Declared, now: number):
     const serving = await servingOf(client);
     const newest = history.at(-1);
     if (newest !== undefined) demandAhead(newest.spread, declared.spread ?? newest.spread, now);
+    if (newest !== undefined && declared.schemas !== undefined) demandWider(newest.schemas, declared.schemas);
     const next = nextRules(history, declared, implicit, (meter) => serving.has(meter));
     if (next === undefined) return;
     await run(client, 'record the rule set', 'INSERT INTO rule_sets (version, body) VALUES ($1, $2)', [
