@@ -90,8 +90,6 @@ function rebuilds(database: TestDatabase): void {
     await ask(`/v1/rebuild${query}`, { method: 'POST' });
     return until('rebuilt', status, ({ state }) => state !== 'running');
   };
-  const segments = async (): Promise<number[]> =>
-    [...(await product.stores.batch.cuts()).values()].map((cut) => cut.segments);
   const published = (n: number) =>
     until(
       'published',
@@ -132,32 +130,28 @@ function rebuilds(database: TestDatabase): void {
   });
 
   test('a rebuild of a view that is at rest gives the same bytes in every table', async () => {
-    await until('at rest', segments, (all) => all.length > 0);
     expect(await status()).toMatchObject({ state: 'none' });
     const before = await dump();
-    const at = await segments();
-    const done = await rebuilt();
-    expect(done).toMatchObject({ state: 'flipped', differences: [] });
-    if (String(at) === String(await segments())) expect(await dump()).toEqual(before);
+    expect(await rebuilt()).toMatchObject({ state: 'flipped', differences: [] });
+    expect(await dump()).toEqual(before);
     expect(await verified()).toMatchObject({ ok: true });
   });
 
   test('events and queries go on through a rebuild, and every answer has what was acknowledged before it', async () => {
     let isOver = false;
-    let seen = 0;
     const writer = (async () => {
       while (!isOver) {
         const token = await send(Array.from({ length: 20 }, event));
-        seen = serial;
-        expect(await usage(`&after=${token}`)).toBeGreaterThanOrEqual(seen);
+        expect(await usage(`&after=${token}`)).toBe(serial);
       }
     })();
     const reader = (async () => {
-      while (!isOver) {
-        const least = seen;
+      for (let last = 0; !isOver;) {
         const count = await usage();
         expect(count).toBeLessThanOrEqual(serial);
-        expect(count).toBeGreaterThanOrEqual(least === seen ? 0 : Math.min(least, count));
+        // Nothing that was answered once is ever missing.
+        expect(count).toBeGreaterThanOrEqual(last);
+        last = count;
       }
     })();
     const done = await rebuilt().finally(() => (isOver = true));

@@ -78,8 +78,13 @@ async function snapshot(on: Queryable, query: RollupQuery): Promise<BatchSnapsho
   return { cuts: cutsOf(row?.cuts ?? []), cells: (row?.cells ?? []).map((cell) => cellOf(cell, query)) };
 }
 
-const SERVING = 'SELECT meter FROM meters_serving';
 const SERVE = 'INSERT INTO meters_serving (meter) VALUES ($1) ON CONFLICT DO NOTHING';
+
+/** Versions of meters that answer. */
+export const servingOf = async (on: Queryable): Promise<ReadonlySet<string>> =>
+  new Set(
+    (await run<{ meter: string }>(on, 'read which meters answer', 'SELECT meter FROM meters_serving')).map((r) => r.meter),
+  );
 
 async function filled(on: Queryable): Promise<Filled> {
   const text = 'SELECT meter, lineage, segments FROM meters_filled';
@@ -115,8 +120,7 @@ export function batchViewOn(on: Database, months: Queryable = on): BatchView {
     prepare: (hours) => prepareMonths(months, hours),
     cuts: async () => cutsOf(await run<CutRow & Record<string, unknown>>(on, 'read the cuts', 'SELECT * FROM cuts')),
     filled: () => filled(on),
-    serving: async () =>
-      new Set((await run<{ meter: string }>(on, 'read which meters answer', SERVING)).map((row) => row.meter)),
+    serving: () => servingOf(on),
     serve: async (meter) => void (await run(on, `let ${meter} answer`, SERVE, [meter])),
     snapshot: (query) => snapshot(on, query),
     holders: (keys) => holders(on, keys),

@@ -7,6 +7,7 @@ import { demandAhead } from '../../domain/routing.ts';
 import { type Declared, nextRules, type RuleSet } from '../../domain/rules.ts';
 import { decodeRules, encodeRules } from '../../domain/rules-text.ts';
 import { MeterError } from '../../errors.ts';
+import { servingOf } from './batch-view.ts';
 import { inTransaction, type Queryable, run } from './pool.ts';
 
 const implicit = implicitMeters();
@@ -16,17 +17,15 @@ interface Row {
   readonly body: string;
   readonly [column: string]: unknown;
 }
-const HISTORY = 'SELECT version, body FROM rule_sets ORDER BY version';
+const HISTORY = 'SELECT version, body FROM rule_sets WHERE version > $1 ORDER BY version';
 
 /** What meters are to this process: their filters may know more than is recorded. */
 type As = (meters: readonly Meter[]) => readonly Meter[];
 
-const historyOf = async (on: Queryable, as?: As): Promise<RuleSet[]> =>
-  (await run<Row>(on, 'read the rule sets', HISTORY)).map(({ version, body }) => decodeRules(version, body, implicit, as));
-
-const servingOf = async (on: Queryable): Promise<ReadonlySet<string>> =>
-  new Set(
-    (await run<{ meter: string }>(on, 'read which meters answer', 'SELECT meter FROM meters_serving')).map((r) => r.meter),
+/** Versions behind `after`. */
+const historyOf = async (on: Queryable, as?: As, after = 0): Promise<RuleSet[]> =>
+  (await run<Row>(on, 'read the rule sets', HISTORY, [after])).map(({ version, body }) =>
+    decodeRules(version, body, implicit, as),
   );
 
 /**
@@ -60,7 +59,8 @@ export async function openRuleSets(pool: Pool, as?: As): Promise<RuleSets> {
   const known = new Map<number, RuleSet>();
   let serving: ReadonlySet<string> = new Set();
   const look = async (): Promise<void> => {
-    for (const set of await historyOf(pool, as)) if (!known.has(set.version)) known.set(set.version, set);
+    // They are append-only, and recorded one at a time under a lock: none comes to be below one that is known.
+    for (const set of await historyOf(pool, as, Math.max(0, ...known.keys()))) known.set(set.version, set);
     serving = await servingOf(pool);
   };
   const get = (version: number): RuleSet => {
