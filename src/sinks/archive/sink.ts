@@ -21,6 +21,7 @@ import { type ArchiveRecord, decodeSegment, encodeSegment } from '../../domain/a
 import { routingKeyOf } from '../../domain/routing.ts';
 import type { Closed, Head, SegmentRow } from '../../domain/segment.ts';
 import { MeterError } from '../../errors.ts';
+import { segmentKey } from './keys.ts';
 import { sha256 } from './segments.ts';
 
 export interface ArchiveSinkPorts {
@@ -83,7 +84,7 @@ export class ArchiveSink implements Sink {
 
   async #put(row: Head, placed: readonly Placed[]): Promise<SegmentRow['object']> {
     if (placed.length === 0) return null;
-    const key = `segments/${row.lineage}/${row.start}.avro`;
+    const key = segmentKey(row);
     const records = placed.map(archiveRecord);
     const bytes = encodeSegment(records, row);
     if ((await this.#ports.archive.put(key, bytes)) === 'stored') return { key, sha256: sha256(bytes), bytes: bytes.length };
