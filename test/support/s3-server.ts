@@ -133,14 +133,19 @@ async function givenServer(): Promise<S3Server> {
   const credentials = { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY };
   const access: S3Access = { endpoint: given, region: AWS_REGION, pathStyle: true, credentials };
   const client = clientOf(access);
-  const stop = async (): Promise<void> => client.destroy();
+  const stop = async (): Promise<void> => {
+    client.destroy();
+  };
   return { access, client, bucket: () => bucketOf(client), user: undefined, stop };
 }
 
 /** The suite over an S3. In CI a missing one is a failing test; elsewhere it is reported as missing. */
 export function describeS3(title: string, suite: (server: () => S3Server) => void): void {
   const name = serverName();
-  if (name === undefined) return missing(title);
+  if (name === undefined) {
+    missing(title);
+    return;
+  }
   describe(`${title} on ${name}`, () => {
     let server: S3Server | undefined;
     beforeAll(async () => {

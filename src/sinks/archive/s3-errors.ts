@@ -27,7 +27,10 @@ const WAYS_OUT: ReadonlyMap<string, string> = new Map([
   ['KMS.KMSInvalidStateException', KMS],
 ]);
 
-/** Answers of the 400s that pass by themselves: credentials that are renewed, bytes that were damaged on their way, races. */
+/**
+ * Answers of the 400s that pass by themselves: credentials that are renewed, bytes that were damaged on their way, races, an
+ * upload that a lifecycle rule ended.
+ */
 const PASSING: ReadonlySet<string> = new Set([
   'ExpiredToken',
   'RequestTimeout',
@@ -36,6 +39,7 @@ const PASSING: ReadonlySet<string> = new Set([
   'XAmzContentSHA256Mismatch',
   'ConditionalRequestConflict',
   'OperationAborted',
+  'NoSuchUpload',
 ]);
 
 const FULL: ReadonlySet<string> = new Set(['QuotaExceeded', 'InsufficientStorage', 'XMinioStorageFull']);

@@ -1,0 +1,228 @@
+/** What S3 and the way to it may do to an archive, between the real client and a real server. */
+import { ListMultipartUploadsCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Archive } from '../../src/contract.ts';
+import { objectKey, placeOf } from '../../src/sinks/archive/s3-layout.ts';
+import { openS3Archive, type S3Options } from '../../src/sinks/archive/s3.ts';
+import { type Fault, faultyHttp, type FaultyHttp } from '../support/faulty-http.ts';
+import { describeS3 } from '../support/s3-server.ts';
+
+const KEY = 'segments/l0/1.avro';
+const MIB = 1024 * 1024;
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const MINE = bytes('mine');
+async function keysOf(archive: Archive, prefix = ''): Promise<string[]> {
+  const keys = [];
+  for await (const key of archive.list(prefix)) keys.push(key);
+  return keys;
+}
+/** Three parts, the last of them short. */
+const LARGE = Uint8Array.from({ length: 11 * MIB }, (_, n) => n % 251);
+
+describeS3('S3 archive under faults', (server) => {
+  let bucket: string;
+  let way: FaultyHttp;
+  let archive: Archive & { close(): void };
+  const open = (options: Partial<S3Options> = {}) =>
+    openS3Archive({ ...server().access, bucket, endpoint: way.endpoint, attempts: 2, partBytes: 5 * MIB, ...options });
+  beforeEach(async () => {
+    bucket = await server().bucket();
+    way = await faultyHttp(server().access.endpoint);
+    archive = await open();
+  });
+  afterEach(async () => {
+    archive.close();
+    await way.close();
+  });
+
+  /** Another process puts it, past the faults. */
+  const other = (key: string, value: Uint8Array) => async () => {
+    const direct = await openS3Archive({ ...server().access, bucket, partBytes: 5 * MIB });
+    expect(await direct.put(key, value)).toBe('stored');
+    direct.close();
+  };
+  const uploads = async (): Promise<number> => {
+    const { Uploads } = await server().client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
+    return Uploads?.length ?? 0;
+  };
+  /** As often as it is tried. */
+  const twice = (fault: Fault, on: RegExp): void => {
+    way.fail(fault, on);
+    way.fail(fault, on);
+  };
+  const requests = (of: RegExp): number => way.seen.filter((what) => of.test(what)).length;
+
+  describe.each([
+    ['500', { status: 500, code: 'InternalError' }],
+    ['503', { status: 503, code: 'SlowDown' }],
+    ['409 of puts that meet', { status: 409, code: 'ConditionalRequestConflict' }],
+    ['reset', 'reset'],
+  ] as const)('%s', (_, fault) => {
+    test('once is tried again', async () => {
+      way.fail(fault, /PUT .*l0/);
+      expect(await archive.put(KEY, MINE)).toBe('stored');
+      expect(requests(/PUT .*l0/)).toBe(2);
+      expect(Buffer.from(await archive.get(KEY))).toEqual(Buffer.from(MINE));
+    });
+
+    test('at every try is a failure that passes', async () => {
+      for (const method of ['PUT', 'GET']) twice(fault, new RegExp(`${method} .*l0`));
+      await expect(archive.put(KEY, MINE)).rejects.toMatchObject({ code: 'ARCHIVE_UNAVAILABLE', kind: 'transient' });
+      await expect(archive.get(KEY)).rejects.toMatchObject({ code: 'ARCHIVE_UNAVAILABLE' });
+      expect(await archive.put(KEY, MINE)).toBe('stored');
+    });
+  });
+
+  test('silence ends with the time for an answer', async () => {
+    const hasty = await open({ answerMs: 100, attempts: 1 });
+    way.fail('silent', /PUT .*l0/);
+    way.fail('silent', /GET .*l0/);
+    const late = { code: 'ARCHIVE_UNAVAILABLE', message: expect.stringContaining(`/${KEY}: `) };
+    await expect(hasty.put(KEY, MINE)).rejects.toMatchObject(late);
+    await expect(hasty.get(KEY)).rejects.toMatchObject(late);
+    hasty.close();
+  });
+
+  test('a store that nobody listens at is a failure that passes', async () => {
+    await way.close();
+    await expect(archive.put(KEY, MINE)).rejects.toMatchObject({ code: 'ARCHIVE_UNAVAILABLE' });
+    await expect(keysOf(archive)).rejects.toMatchObject({ code: 'ARCHIVE_UNAVAILABLE' });
+  });
+
+  describe('a put', () => {
+    test('whose answer is lost is stored: sent again, it meets its own object', async () => {
+      way.fail('lost', /PUT .*l0/);
+      expect(await archive.put(KEY, MINE)).toBe('stored');
+      expect(requests(/PUT .*l0/)).toBe(2);
+    });
+
+    test('that never arrived and meets the object of another is told so', async () => {
+      way.fail('reset', /PUT .*l0/, other(KEY, bytes('theirs')));
+      expect(await archive.put(KEY, MINE)).toBe('exists');
+      expect(Buffer.from(await archive.get(KEY)).toString()).toBe('theirs');
+    });
+
+    test('at the first try takes no look at what is there', async () => {
+      await other(KEY, MINE)();
+      expect(await archive.put(KEY, MINE)).toBe('exists');
+      expect(requests(/GET .*l0/)).toBe(0);
+    });
+  });
+
+  describe('a put in parts', () => {
+    test('is whole, byte for byte, and its upload is over', async () => {
+      expect(await archive.put(KEY, LARGE)).toBe('stored');
+      expect(requests(/partNumber=/)).toBe(3);
+      expect(Buffer.from(await archive.get(KEY)).equals(LARGE)).toBe(true);
+      expect(await uploads()).toBe(0);
+    });
+
+    test('of exactly one part is no upload in parts', async () => {
+      expect(await archive.put(KEY, LARGE.subarray(0, 5 * MIB))).toBe('stored');
+      expect(requests(/uploads/)).toBe(0);
+    });
+
+    test('over an object of another changes nothing and leaves no parts', async () => {
+      await other(KEY, MINE)();
+      expect(await archive.put(KEY, LARGE)).toBe('exists');
+      expect(Buffer.from(await archive.get(KEY))).toEqual(Buffer.from(MINE));
+      expect(await uploads()).toBe(0);
+    });
+
+    test('at the same time by five: one is stored', async () => {
+      const values = [1, 2, 3, 4, 5].map((n) => LARGE.map((byte) => (byte * n) % 256));
+      const outcomes = await Promise.all(values.map((value) => archive.put(KEY, value)));
+      expect(outcomes.filter((outcome) => outcome === 'stored')).toHaveLength(1);
+      expect(Buffer.from(await archive.get(KEY)).equals(values[outcomes.indexOf('stored')]!)).toBe(true);
+      expect(await uploads()).toBe(0);
+    });
+
+    test('whose last answer is lost is stored', async () => {
+      way.fail('lost', /POST .*uploadId=/);
+      expect(await archive.put(KEY, LARGE)).toBe('stored');
+      expect(Buffer.from(await archive.get(KEY)).equals(LARGE)).toBe(true);
+    });
+
+    test('whose last request never arrived, while another stored its own, is told so', async () => {
+      way.fail('reset', /POST .*uploadId=/, other(KEY, MINE));
+      expect(await archive.put(KEY, LARGE)).toBe('exists');
+      expect(await uploads()).toBe(0);
+    });
+
+    test('whose upload somebody ended is a failure that passes', async () => {
+      way.fail({ status: 404, code: 'NoSuchUpload' }, /POST .*uploadId=/);
+      await expect(archive.put(KEY, LARGE)).rejects.toMatchObject({ code: 'ARCHIVE_UNAVAILABLE' });
+      expect(await archive.put(KEY, LARGE)).toBe('stored');
+    });
+
+    test('survives lost answers of parts', async () => {
+      for (const n of [1, 2, 3]) way.fail('lost', new RegExp(`partNumber=${n}`));
+      expect(await archive.put(KEY, LARGE)).toBe('stored');
+      expect(Buffer.from(await archive.get(KEY)).equals(LARGE)).toBe(true);
+    });
+
+    test('that fails leaves no parts, and fails as it did where even that fails', async () => {
+      const down = { status: 500, code: 'InternalError' };
+      twice(down, /partNumber=2/);
+      await expect(archive.put(KEY, LARGE)).rejects.toMatchObject({ code: 'ARCHIVE_UNAVAILABLE' });
+      expect(await uploads()).toBe(0);
+      twice(down, /partNumber=2/);
+      twice('reset', /DELETE/);
+      await expect(archive.put(KEY, LARGE)).rejects.toMatchObject({ message: expect.stringContaining('InternalError') });
+      expect(await uploads()).toBe(1);
+    });
+  });
+
+  describe('a get', () => {
+    test('that breaks off is a failure that passes', async () => {
+      await archive.put(KEY, LARGE.subarray(0, MIB));
+      way.fail('truncated', /GET .*l0/);
+      await expect(archive.get(KEY)).rejects.toMatchObject({ code: 'ARCHIVE_UNAVAILABLE' });
+      expect(await archive.get(KEY)).toHaveLength(MIB);
+    });
+
+    test('damaged on its way is asked for again; twice, it is ARCHIVE_DAMAGED', async () => {
+      await archive.put(KEY, MINE);
+      way.fail('damaged', /GET .*l0/);
+      expect(Buffer.from(await archive.get(KEY)).toString()).toBe('mine');
+      twice('damaged', /GET .*l0/);
+      const named = expect.stringContaining(objectKey(placeOf({ bucket }), KEY));
+      await expect(archive.get(KEY)).rejects.toMatchObject({ code: 'ARCHIVE_DAMAGED', message: named });
+    });
+  });
+
+  describe('opening', () => {
+    test('a store that writes over objects is refused', async () => {
+      twice({ status: 200 }, /PUT .*meterfold-archive/);
+      await expect(open({ prefix: 'other' })).rejects.toMatchObject({
+        code: 'ARCHIVE_MISCONFIGURED',
+        message: expect.stringContaining('in spite of If-None-Match'),
+      });
+    });
+
+    test('what another version laid out in another way is refused', async () => {
+      const marker = { Bucket: bucket, Key: 'later/meterfold-archive.json', Body: '{"layout":2}' };
+      await server().client.send(new PutObjectCommand(marker));
+      const message = expect.stringContaining('{"layout":2}');
+      await expect(open({ prefix: 'later' })).rejects.toMatchObject({ code: 'ARCHIVE_MISCONFIGURED', message });
+    });
+
+    test('with a wrong secret, an unknown key or no bucket says what to correct', async () => {
+      const { accessKeyId } = server().access.credentials;
+      const refused = (options: Partial<S3Options>, allowed: string) =>
+        expect(open(options)).rejects.toMatchObject({
+          code: 'ARCHIVE_MISCONFIGURED',
+          kind: 'fatal',
+          detail: { allowed: expect.stringContaining(allowed) },
+        });
+      await refused({ credentials: { accessKeyId, secretAccessKey: 'another' } }, 'correct the credentials');
+      await refused({ credentials: { accessKeyId: 'nobody', secretAccessKey: 'x' } }, 'correct the credentials');
+      await refused({ bucket: 'meterfold-none-there' }, 'create the bucket');
+    });
+
+    test('a part below what S3 takes, or a prefix that leads elsewhere, is a fault of the caller', async () => {
+      await expect(open({ partBytes: 5 * MIB - 1 })).rejects.toThrow('at least 5 MiB');
+      for (const prefix of ['/x', 'x/', '../x', 'a//b']) await expect(open({ prefix })).rejects.toThrow('plain names');
+    });
+  });
+});
