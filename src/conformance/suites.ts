@@ -7,3 +7,4 @@ export { type BatchFixture, batchViewConformance } from './batch-view.ts';
 export { type CatalogFixture, catalogConformance } from './catalog.ts';
 export { type Log, type LogFixture, sourceConformance } from './source.ts';
 export { type SpeedFixture, speedStoreConformance } from './speed-store.ts';
+export { type SweepableFixture, sweepableConformance } from './sweepable.ts';

@@ -80,3 +80,11 @@ function codeOf(error: S3ServiceException, hasWayOut: boolean): FailureCode {
   if (hasWayOut || status === 501) return 'ARCHIVE_MISCONFIGURED';
   return status >= 300 && status < 500 ? 'ARCHIVE_MISCONFIGURED' : 'ARCHIVE_UNAVAILABLE';
 }
+
+export async function told<T>(what: string, attempt: () => Promise<T>): Promise<T> {
+  try {
+    return await attempt();
+  } catch (error) {
+    throw s3Failure(what, error);
+  }
+}

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { ListObjectsV2Command } from '@aws-sdk/client-s3';
+import type { StoredObject } from '../../contract.ts';
 import { isKey } from './keys.ts';
 
 /** Sixteen: 56,000 writes and 88,000 reads a second at full split, and a listing is sixteen requests at least. */
@@ -31,15 +32,7 @@ export const objectKey = ({ prefix }: Place, key: string): string => `${prefix}$
 /** A full key of the bucket, as messages name it. */
 export const uriOf = ({ bucket }: Place, key: string): string => `s3://${bucket}/${key}`;
 
-/** An object as a listing shows it. */
-export interface Listed {
-  readonly key: string;
-  readonly etag: string;
-  /** By the store's clock, ms. */
-  readonly storedAt: number;
-}
-
-async function* listShard(client: S3Client, place: Place, shard: string, prefix: string): AsyncGenerator<Listed> {
+async function* listShard(client: S3Client, place: Place, shard: string, prefix: string): AsyncGenerator<StoredObject> {
   const above = `${place.prefix}${shard}/`;
   for (let token: string | undefined; ;) {
     const page = await client.send(
@@ -48,7 +41,7 @@ async function* listShard(client: S3Client, place: Place, shard: string, prefix:
     for (const { Key = '', ETag = '', LastModified } of page.Contents ?? []) {
       const key = Key.slice(above.length);
       // What somebody else laid there is no object of the archive.
-      if (isKey(key) && shardOf(key) === shard) yield { key, etag: ETag, storedAt: LastModified?.getTime() ?? 0 };
+      if (isKey(key) && shardOf(key) === shard) yield { key, version: ETag, storedAt: LastModified?.getTime() ?? 0 };
     }
     if (page.NextContinuationToken === undefined) return;
     token = page.NextContinuationToken;
@@ -56,7 +49,7 @@ async function* listShard(client: S3Client, place: Place, shard: string, prefix:
 }
 
 /** Objects by prefix of their key, in byte order of keys: each shard is listed in that order, and they are merged. */
-export async function* listObjects(client: S3Client, place: Place, prefix: string): AsyncGenerator<Listed> {
+export async function* listObjects(client: S3Client, place: Place, prefix: string): AsyncGenerator<StoredObject> {
   const shards = SHARDS.map((shard) => listShard(client, place, shard, prefix));
   try {
     const heads = await Promise.all(shards.map(async (shard) => ({ shard, listed: await next(shard) })));
@@ -71,11 +64,11 @@ export async function* listObjects(client: S3Client, place: Place, prefix: strin
   }
 }
 
-async function next(shard: AsyncGenerator<Listed>): Promise<Listed | undefined> {
-  const { value } = (await shard.next()) as IteratorResult<Listed, undefined>;
+async function next(shard: AsyncGenerator<StoredObject>): Promise<StoredObject | undefined> {
+  const { value } = (await shard.next()) as IteratorResult<StoredObject, undefined>;
   return value;
 }
 
 /** Keys are ASCII: the order of strings is that of bytes. */
-const isBefore = (a: Listed | undefined, b: Listed | undefined): boolean =>
+const isBefore = (a: StoredObject | undefined, b: StoredObject | undefined): boolean =>
   a !== undefined && (b === undefined || a.key < b.key);

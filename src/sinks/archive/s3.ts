@@ -2,7 +2,7 @@
 import type { Archive } from '../../contract.ts';
 import { demandKey } from './keys.ts';
 import { type S3Options, s3Client } from './s3-client.ts';
-import { s3Failure } from './s3-errors.ts';
+import { s3Failure, told } from './s3-errors.ts';
 import { getWhole, holds } from './s3-get.ts';
 import { listObjects, objectKey, placeOf, uriOf } from './s3-layout.ts';
 import { probe } from './s3-probe.ts';
@@ -59,12 +59,4 @@ export async function openS3Archive(options: S3Options): Promise<Archive & { clo
     },
     close: () => client.destroy(),
   };
-}
-
-async function told<T>(what: string, attempt: () => Promise<T>): Promise<T> {
-  try {
-    return await attempt();
-  } catch (error) {
-    throw s3Failure(what, error);
-  }
 }

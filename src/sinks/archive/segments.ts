@@ -23,7 +23,11 @@ export async function readSegment(archive: Archive, row: SegmentRow): Promise<Ar
 }
 
 /** All rows of a lineage from a segment number on. */
-export async function* manifestRows(catalog: Catalog, lineage: string, from = 0): AsyncGenerator<SegmentRow> {
+export async function* manifestRows(
+  catalog: Pick<Catalog, 'manifest'>,
+  lineage: string,
+  from = 0,
+): AsyncGenerator<SegmentRow> {
   for (let next = from; ;) {
     const rows = await catalog.manifest(lineage, next, PAGE);
     yield* rows;
