@@ -6,8 +6,6 @@ import { type S3Options, s3Client } from './s3-client.ts';
 import { isPreconditionFailed, isService, s3Failure, told } from './s3-errors.ts';
 import { listObjects, objectKey, placeOf, uriOf } from './s3-layout.ts';
 
-const isGone = (error: unknown): boolean => isPreconditionFailed(error) || (isService(error) && error.name === 'NoSuchKey');
-
 /** Needs s3:ListBucket, and to remove also s3:DeleteObject and s3:GetObject (S3 asks for it because of `If-Match`). */
 export function openS3Sweep(options: S3Options): Sweepable & { close(): void } {
   const place = placeOf(options);
