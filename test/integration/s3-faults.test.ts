@@ -10,6 +10,7 @@ import { describeS3 } from '../support/s3-server.ts';
 const KEY = 'segments/l0/1.avro';
 const MIB = 1024 * 1024;
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const KMS = 'x-amz-server-side-encryption';
 const MINE = bytes('mine');
 async function keysOf(archive: Archive, prefix = ''): Promise<string[]> {
   const keys = [];
@@ -171,6 +172,24 @@ describeS3('S3 archive under faults', (server) => {
       await expect(archive.put(KEY, LARGE)).rejects.toMatchObject({ message: expect.stringContaining('InternalError') });
       expect(await uploads()).toBe(1);
     });
+  });
+
+  test('objects are put under a KMS key where one is given, whole or in parts, and elsewhere nothing is said', async () => {
+    const under = await open({ kmsKeyId: 'arn:aws:kms:us-east-1:1:key/k' });
+    await under.put(KEY, MINE);
+    await under.put('segments/l0/2.avro', LARGE);
+    await archive.put('segments/l0/3.avro', MINE);
+    under.close();
+    const said = (of: RegExp) =>
+      way.seen.flatMap((what, n) => {
+        const { [KMS]: kind, [`${KMS}-aws-kms-key-id`]: key, [`${KMS}-bucket-key-enabled`]: shared } = way.headers[n]!;
+        return of.test(what) ? [[kind, key, shared]] : [];
+      });
+    const encrypted = ['aws:kms', 'arn:aws:kms:us-east-1:1:key/k', 'true'];
+    expect(said(/PUT .*1\.avro/)).toEqual([encrypted]);
+    expect(said(/POST .*uploads/)).toEqual([encrypted]);
+    expect(said(/partNumber=1/)).toEqual([[undefined, undefined, undefined]]);
+    expect(said(/PUT .*3\.avro/)).toEqual([[undefined, undefined, undefined]]);
   });
 
   describe('a get', () => {

@@ -1,6 +1,7 @@
 /** Stands between a client and an HTTP server, and fails as S3 and the way to it do. Faults are used up in order. */
 import {
   createServer,
+  type IncomingHttpHeaders,
   type IncomingMessage,
   type OutgoingHttpHeaders,
   request as requestOf,
@@ -25,6 +26,8 @@ export interface FaultyHttp {
   readonly endpoint: string;
   /** `METHOD URL` of every request, in order. */
   readonly seen: readonly string[];
+  /** Of the requests that were seen. */
+  readonly headers: readonly IncomingHttpHeaders[];
   /** For the next request that matches. `first` runs before it strikes. */
   fail(fault: Fault, on?: RegExp, first?: () => Promise<unknown>): void;
   close(): Promise<void>;
@@ -77,10 +80,11 @@ function strike(fault: Fault, response: ServerResponse, { status, headers, body 
 export async function faultyHttp(upstream: string): Promise<FaultyHttp> {
   const to = new URL(upstream);
   const planned: Planned[] = [];
-  const seen: string[] = [];
+  const [seen, headers]: [string[], IncomingHttpHeaders[]] = [[], []];
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const what = `${request.method} ${request.url}`;
     seen.push(what);
+    headers.push(request.headers);
     const n = planned.findIndex(({ on }) => on.test(what));
     const plan = n < 0 ? undefined : planned.splice(n, 1)[0]!;
     await plan?.first();
@@ -104,6 +108,7 @@ export async function faultyHttp(upstream: string): Promise<FaultyHttp> {
   return {
     endpoint: `http://127.0.0.1:${address.port}`,
     seen,
+    headers,
     fail: (fault, on = /./, first = () => Promise.resolve()) => void planned.push({ fault, on, first }),
     close: async () => {
       server.closeAllConnections();

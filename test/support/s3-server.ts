@@ -139,6 +139,9 @@ async function givenServer(): Promise<S3Server> {
   return { access, client, bucket: () => bucketOf(client), user: undefined, stop };
 }
 
+/** Whether `user` is there: users of a server that is not ours are its owner's to make. */
+export const hasUsers = given === '';
+
 /** The suite over an S3. In CI a missing one is a failing test; elsewhere it is reported as missing. */
 export function describeS3(title: string, suite: (server: () => S3Server) => void): void {
   const name = serverName();
