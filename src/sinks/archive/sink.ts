@@ -17,7 +17,8 @@ import type {
   Sink,
 } from '../../contract.ts';
 import { END } from '../../contract.ts';
-import { type ArchiveRecord, decodeSegment, encodeSegment } from '../../domain/avro.ts';
+import type { ArchiveRecord } from '../../domain/avro.ts';
+import { decodeObject, encodeObject } from '../../domain/object.ts';
 import { routingKeyOf } from '../../domain/routing.ts';
 import type { Closed, Head, SegmentRow } from '../../domain/segment.ts';
 import { MeterError } from '../../errors.ts';
@@ -86,10 +87,10 @@ export class ArchiveSink implements Sink {
     if (placed.length === 0) return null;
     const key = segmentKey(row);
     const records = placed.map(archiveRecord);
-    const bytes = encodeSegment(records, row);
+    const bytes = await encodeObject(records, row);
     if ((await this.#ports.archive.put(key, bytes)) === 'stored') return { key, sha256: sha256(bytes), bytes: bytes.length };
     const stored = await this.#ports.archive.get(key);
-    if (sha256(stored) !== sha256(bytes)) demandSameRecords(key, decodeSegment(stored), records);
+    if (sha256(stored) !== sha256(bytes)) demandSameRecords(key, await decodeObject(stored), records);
     return { key, sha256: sha256(stored), bytes: stored.length };
   }
 }
