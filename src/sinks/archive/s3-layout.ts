@@ -32,11 +32,28 @@ export const objectKey = ({ prefix }: Place, key: string): string => `${prefix}$
 /** A full key of the bucket, as messages name it. */
 export const uriOf = ({ bucket }: Place, key: string): string => `s3://${bucket}/${key}`;
 
-async function* listShard(client: S3Client, place: Place, shard: string, prefix: string): AsyncGenerator<StoredObject> {
+interface Listing {
+  readonly place: Place;
+  /** Of keys. */
+  readonly prefix: string;
+  /** Keys a request; S3 gives no more than 1,000. */
+  readonly pageKeys?: number;
+}
+
+async function* listShard(
+  client: S3Client,
+  { place, prefix, pageKeys = 1000 }: Listing,
+  shard: string,
+): AsyncGenerator<StoredObject> {
   const above = `${place.prefix}${shard}/`;
   for (let token: string | undefined; ;) {
     const page = await client.send(
-      new ListObjectsV2Command({ Bucket: place.bucket, Prefix: `${above}${prefix}`, ContinuationToken: token }),
+      new ListObjectsV2Command({
+        Bucket: place.bucket,
+        Prefix: `${above}${prefix}`,
+        MaxKeys: pageKeys,
+        ContinuationToken: token,
+      }),
     );
     for (const { Key = '', ETag = '', LastModified } of page.Contents ?? []) {
       const key = Key.slice(above.length);
@@ -49,8 +66,8 @@ async function* listShard(client: S3Client, place: Place, shard: string, prefix:
 }
 
 /** Objects by prefix of their key, in byte order of keys: each shard is listed in that order, and they are merged. */
-export async function* listObjects(client: S3Client, place: Place, prefix: string): AsyncGenerator<StoredObject> {
-  const shards = SHARDS.map((shard) => listShard(client, place, shard, prefix));
+export async function* listObjects(client: S3Client, listing: Listing): AsyncGenerator<StoredObject> {
+  const shards = SHARDS.map((shard) => listShard(client, listing, shard));
   try {
     const heads = await Promise.all(shards.map(async (shard) => ({ shard, listed: await next(shard) })));
     for (;;) {

@@ -14,7 +14,7 @@ export function openS3Sweep(options: S3Options): Sweepable & { close(): void } {
     name: 's3',
     objects: async function* (prefix) {
       try {
-        yield* listObjects(client, place, prefix);
+        yield* listObjects(client, { place, prefix });
       } catch (error) {
         throw s3Failure(`list ${uriOf(place, `${place.prefix}*/${prefix}`)}`, error);
       }

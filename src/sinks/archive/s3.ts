@@ -52,7 +52,7 @@ export async function openS3Archive(options: S3Options): Promise<Archive & { clo
     },
     list: async function* (prefix) {
       try {
-        for await (const { key } of listObjects(client, place, prefix)) yield key;
+        for await (const { key } of listObjects(client, { place, prefix })) yield key;
       } catch (error) {
         throw s3Failure(`list ${uriOf(place, `${place.prefix}*/${prefix}`)}`, error);
       }
