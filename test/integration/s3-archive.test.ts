@@ -32,7 +32,7 @@ describeS3('S3 archive', (server) => {
     const place = placeOf({ bucket, prefix: 'p' });
     const ours = objectKey(place, keys[0]!);
     const otherShard = `p/${ours.charAt(2) === '0' ? '1' : '0'}/${keys[0]!}`;
-    const foreign = [otherShard, 'p/0/segments/a b.avro', 'p/readme', 'q/0/x', `0/${keys[0]!}`];
+    const foreign = [otherShard, objectKey(place, 'segments/a b.avro'), 'p/readme', 'q/0/x', `0/${keys[0]!}`];
     for (const Key of foreign) await server().client.send(new PutObjectCommand({ Bucket: bucket, Key, Body: 'x' }));
     for (const pageKeys of [1, 3, 1000]) {
       const listed = [];

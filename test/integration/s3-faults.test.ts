@@ -1,4 +1,5 @@
 /** What S3 and the way to it may do to an archive, between the real client and a real server. */
+import { createHash } from 'node:crypto';
 import { ListMultipartUploadsCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Archive } from '../../src/contract.ts';
@@ -74,8 +75,8 @@ describeS3('S3 archive under faults', (server) => {
     });
   });
 
-  test('silence ends with the time for an answer', async () => {
-    const hasty = await open({ answerMs: 100, attempts: 1 });
+  test('silence ends with its bound', async () => {
+    const hasty = await open({ silenceMs: 100, attempts: 1 });
     way.fail('silent', /PUT .*l0/);
     way.fail('silent', /GET .*l0/);
     const late = { code: 'ARCHIVE_UNAVAILABLE', message: expect.stringContaining(`/${KEY}: `) };
@@ -110,6 +111,18 @@ describeS3('S3 archive under faults', (server) => {
     });
   });
 
+  test('each request carries the SHA-256 of its bytes, and what was damaged on its way is refused and sent again', async () => {
+    const said = (of: RegExp) =>
+      way.seen.flatMap((what, n) => (of.test(what) ? [way.headers[n]!['x-amz-checksum-sha256']] : []));
+    const sha = (value: Uint8Array) => createHash('sha256').update(value).digest('base64');
+    way.fail('garbled', /PUT .*l0/);
+    await expect(archive.put(KEY, MINE)).rejects.toMatchObject({ code: 'ARCHIVE_UNAVAILABLE' });
+    expect(await archive.put(KEY, MINE)).toBe('stored');
+    expect(said(/PUT .*l0/)).toEqual([sha(MINE), sha(MINE)]);
+    await archive.put('segments/l0/2.avro', LARGE);
+    expect(said(/partNumber=3/)).toEqual([sha(LARGE.subarray(10 * MIB))]);
+  });
+
   describe('a put in parts', () => {
     test('is whole, byte for byte, and its upload is over', async () => {
       expect(await archive.put(KEY, LARGE)).toBe('stored');
@@ -142,6 +155,22 @@ describeS3('S3 archive under faults', (server) => {
       way.fail('lost', /POST .*uploadId=/);
       expect(await archive.put(KEY, LARGE)).toBe('stored');
       expect(Buffer.from(await archive.get(KEY)).equals(LARGE)).toBe(true);
+    });
+
+    test.each([
+      [412, 'PreconditionFailed'],
+      [404, 'NoSuchUpload'],
+    ])('whose last answer is lost is stored where a second completion gets a %i', async (status, code) => {
+      way.fail('lost', /POST .*uploadId=/);
+      way.fail({ status, code }, /POST .*uploadId=/);
+      expect(await archive.put(KEY, LARGE)).toBe('stored');
+    });
+
+    test('whose first part is refused starts no further ones', async () => {
+      way.fail({ status: 400, code: 'InvalidPart' }, /partNumber=1&/);
+      await expect(archive.put(KEY, new Uint8Array(60 * MIB))).rejects.toMatchObject({ code: 'ARCHIVE_MISCONFIGURED' });
+      expect(requests(/partNumber=/)).toBeLessThan(12);
+      expect(await uploads()).toBe(0);
     });
 
     test('whose last request never arrived, while another stored its own, is told so', async () => {
@@ -217,6 +246,14 @@ describeS3('S3 archive under faults', (server) => {
         code: 'ARCHIVE_MISCONFIGURED',
         message: expect.stringContaining('in spite of If-None-Match'),
       });
+    });
+
+    test('a store that answers the second marker with a fault first is none that writes over it', async () => {
+      way.fail('none', /PUT .*meterfold-archive/);
+      way.fail({ status: 500, code: 'InternalError' }, /PUT .*meterfold-archive/);
+      const opened = await open({ prefix: 'slow' });
+      expect(await opened.put(KEY, MINE)).toBe('stored');
+      opened.close();
     });
 
     test('what another version laid out in another way is refused', async () => {

@@ -9,6 +9,8 @@ import {
 } from 'node:http';
 
 export type Fault =
+  /** None: to reach a request behind this one. */
+  | 'none'
   /** Answered here, as S3 words it; the server sees nothing. */
   | { readonly status: number; readonly code?: string }
   /** The connection breaks before the server has seen anything. */
@@ -19,8 +21,10 @@ export type Fault =
   | 'silent'
   /** The answer breaks off in the middle of its body. */
   | 'truncated'
-  /** A byte of the body is another one. */
-  | 'damaged';
+  /** A byte of the answer is another one. */
+  | 'damaged'
+  /** A byte of the request is another one. */
+  | 'garbled';
 
 export interface FaultyHttp {
   readonly endpoint: string;
@@ -65,6 +69,14 @@ const forward = (to: URL, { method, url, headers }: IncomingMessage, body: Buffe
 const errorBody = (code: string): string =>
   `<?xml version="1.0"?><Error><Code>${code}</Code><Message>planned</Message></Error>`;
 
+const isOfAnswer = (fault: Fault | undefined): boolean => fault === 'lost' || fault === 'truncated' || fault === 'damaged';
+
+function damage(body: Buffer): Buffer {
+  const damaged = Buffer.from(body);
+  damaged[0] = (damaged[0] ?? 0) ^ 1;
+  return damaged;
+}
+
 function strike(fault: Fault, response: ServerResponse, { status, headers, body }: Answer): void {
   if (fault === 'lost') return void response.destroy();
   response.writeHead(status, headers);
@@ -72,9 +84,7 @@ function strike(fault: Fault, response: ServerResponse, { status, headers, body 
     response.write(body.subarray(0, body.length / 2));
     return void setImmediate(() => response.destroy());
   }
-  const damaged = Buffer.from(body);
-  damaged[0] = (damaged[0] ?? 0) ^ 1;
-  response.end(damaged);
+  response.end(damage(body));
 }
 
 export async function faultyHttp(upstream: string): Promise<FaultyHttp> {
@@ -95,8 +105,8 @@ export async function faultyHttp(upstream: string): Promise<FaultyHttp> {
       const { status, code } = plan.fault;
       return void response.writeHead(status, { etag: '"x"' }).end(code === undefined ? '' : errorBody(code));
     }
-    const answer = await forward(to, request, body);
-    if (plan !== undefined) strike(plan.fault, response, answer);
+    const answer = await forward(to, request, plan?.fault === 'garbled' ? damage(body) : body);
+    if (isOfAnswer(plan?.fault)) strike(plan!.fault, response, answer);
     else response.writeHead(answer.status, answer.headers).end(answer.body);
   };
   const server = createServer((request, response) => {

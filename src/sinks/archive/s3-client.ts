@@ -27,15 +27,15 @@ export interface S3Options {
   readonly attempts?: number;
   /** Until a connection stands, ms. */
   readonly connectMs?: number;
-  /** Until a request is answered, and between two packets of an answer, ms. */
-  readonly answerMs?: number;
+  /** Silence on a connection with a request under way, ms. */
+  readonly silenceMs?: number;
 }
 
 /** Sealers, publishers and back-fills of one process together stay below it. */
 const SOCKETS = 64;
 
 export function s3Client(options: S3Options): S3Client {
-  const { region, endpoint, credentials, pathStyle = false, attempts = 4, connectMs = 3000, answerMs = 30_000 } = options;
+  const { region, endpoint, credentials, pathStyle = false, attempts = 4, connectMs = 3000, silenceMs = 30_000 } = options;
   const client = new S3Client({
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -45,9 +45,8 @@ export function s3Client(options: S3Options): S3Client {
     retryMode: 'standard',
     requestHandler: new NodeHttpHandler({
       connectionTimeout: connectMs,
-      requestTimeout: answerMs,
-      throwOnRequestTimeout: true,
-      socketTimeout: answerMs,
+      // Of silence, not of a whole request: a slow way takes long for a part and is no failure.
+      socketTimeout: silenceMs,
       httpAgent: { keepAlive: true, maxSockets: SOCKETS },
       httpsAgent: { keepAlive: true, maxSockets: SOCKETS },
     }),

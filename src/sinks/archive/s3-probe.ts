@@ -8,12 +8,15 @@ import { LAYOUT } from './s3-layout.ts';
 
 const MARKER = new TextEncoder().encode(`${JSON.stringify({ meterfold: 'archive', ...LAYOUT })}\n`);
 
+const NO_MARKER = new TextEncoder().encode('an object that this store should not have taken\n');
+
 /** `at`: the bucket and prefix, for the message. `marker`: put and get of the one object that lies outside of all shards. */
 export async function probe(
   at: string,
   marker: { put: (bytes: Uint8Array) => ReturnType<Archive['put']>; get: () => Promise<Uint8Array> },
 ): Promise<void> {
-  if ((await marker.put(MARKER)) === 'stored' && (await marker.put(MARKER)) === 'stored') {
+  // Other bytes the second time: our own ones, met behind an answer that was lost, would count as stored.
+  if ((await marker.put(MARKER)) === 'stored' && (await marker.put(NO_MARKER)) === 'stored') {
     throw new MeterError('ARCHIVE_MISCONFIGURED', `open ${at}: the store wrote over an object in spite of If-None-Match`, {
       allowed: 'a store that honours conditional writes, as S3 does',
     });
