@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,6 +53,7 @@ function fetchProgram(): boolean {
   const install = ['install', '-ldflags', '-s -w', `github.com/versity/versitygw/cmd/versitygw@v${VERSION}`];
   execFileSync('nice', ['-n', '15', 'go', ...install], { env, stdio: 'pipe' });
   renameSync(join(folder, 'versitygw'), program);
+  rmSync(folder, { recursive: true });
   return true;
 }
 
