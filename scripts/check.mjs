@@ -94,7 +94,13 @@ if (!quick) {
   const conformance = ['log', 'views', 'migrate'].map((name) => `test/integration/postgres-${name}.test.ts`);
   for (const version of ['22', '24']) {
     const other = ['npx', '--yes', `node@${version}`];
-    const here = ['src', ...conformance, 'test/integration/http', 'test/integration/versions.test.ts'];
+    const here = [
+      'src',
+      ...conformance,
+      'test/integration/s3-',
+      'test/integration/http',
+      'test/integration/versions.test.ts',
+    ];
     suites(`unit and conformance suites on Node ${version}`, here, { node: other });
   }
 }

@@ -328,6 +328,24 @@ export interface Archive {
   list(prefix: string): AsyncIterable<string>;
 }
 
+/** An object as its store shows it. */
+export interface StoredObject {
+  readonly key: string;
+  /** By the store's clock, ms. */
+  readonly storedAt: number;
+  /** Another one where other bytes lie under the key. */
+  readonly version: string;
+}
+
+/** What the sweep of orphans may do. Apart from Archive, so that no other role holds a deletion. */
+export interface Sweepable {
+  readonly name: string;
+  /** In byte order of keys. */
+  objects(prefix: string): AsyncIterable<StoredObject>;
+  /** It is gone when this resolves with `removed`, now or before. `changed`: another one lies there, and stays. */
+  remove(object: StoredObject): Promise<'removed' | 'changed'>;
+}
+
 /** A record kept whole because it could not be used. */
 export interface Reject {
   readonly lineage: string;

@@ -42,6 +42,7 @@ export const FAILURES = {
   ARCHIVE_DAMAGED: 'fatal',
   ARCHIVE_MISSING: 'fatal',
   ARCHIVE_CONFLICT: 'fatal',
+  ARCHIVE_MISCONFIGURED: 'fatal',
   LOG_REPLACED: 'fatal',
   LOG_TRIMMED: 'fatal',
   LOG_DISORDER: 'fatal',

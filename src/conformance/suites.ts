@@ -8,3 +8,4 @@ export { type CatalogFixture, catalogConformance } from './catalog.ts';
 export { type RejectsFixture, rejectsConformance } from './rejects.ts';
 export { type Log, type LogFixture, sourceConformance } from './source.ts';
 export { type SpeedFixture, speedStoreConformance } from './speed-store.ts';
+export { type SweepableFixture, sweepableConformance } from './sweepable.ts';

@@ -96,7 +96,7 @@ function wrongProperties(text: string): Fault | undefined {
 
 // ----------------------------------------------------------------------------------------------------------- containers
 
-const MAGIC = Buffer.from([0x4f, 0x62, 0x6a, 0x01]);
+export const MAGIC = Buffer.from([0x4f, 0x62, 0x6a, 0x01]);
 const SYNC_BYTES = 16;
 /** A block ends with the record that reaches one of these. They are part of the archive format: other ones, other bytes. */
 const BLOCK_RECORDS = 500;
@@ -112,7 +112,7 @@ class Present extends avsc.types.LogicalType {
     return value;
   }
 }
-const headerType = avsc.Type.forSchema(
+export const headerType = avsc.Type.forSchema(
   {
     type: 'record',
     name: 'Header',
@@ -123,7 +123,7 @@ const headerType = avsc.Type.forSchema(
   },
   { logicalTypes: { present: Present } },
 );
-const blockType = avsc.Type.forSchema({
+export const blockType = avsc.Type.forSchema({
   type: 'record',
   name: 'Block',
   fields: [
@@ -133,11 +133,11 @@ const blockType = avsc.Type.forSchema({
   ],
 });
 
-interface Header {
+export interface Header {
   readonly meta: Readonly<Record<string, Buffer>>;
   readonly sync: Buffer;
 }
-interface Block {
+export interface Block {
   readonly count: number;
   readonly data: Buffer;
   readonly sync: Buffer;
@@ -192,11 +192,12 @@ function* blocksOf(records: readonly ArchiveRecord[], { type }: RecordSchema): G
   if (block.length > 0) yield block;
 }
 
-const damaged = (what: string, cause?: unknown): MeterError =>
+export const damaged = (what: string, cause?: unknown): MeterError =>
   new MeterError('ARCHIVE_DAMAGED', `decode a segment: ${what}`, { cause });
 
 /**
- * The records of a container that `encodeSegment` made. Throws ARCHIVE_DAMAGED for anything else. A changed bit inside a
+ * The records of a container that `encodeSegment` made (objects of the archive may be compressed: src/domain/object.ts).
+ * Throws ARCHIVE_DAMAGED for anything else. A changed bit inside a
  * record may pass: only the sha-256 of the manifest finds it.
  */
 export function decodeSegment(bytes: Uint8Array): ArchiveRecord[] {
@@ -210,7 +211,7 @@ export function decodeSegment(bytes: Uint8Array): ArchiveRecord[] {
 }
 
 /** One value and where the next begins. Throws where the bytes break off. */
-function decodeAt(
+export function decodeAt(
   type: avsc.Type,
   bytes: Buffer,
   at: number,

@@ -4,6 +4,9 @@
  */
 import type { LogRecord, Position } from '../contract.ts';
 
+/** How the blocks of an object are compressed, by the names of the Avro specification. */
+export type Codec = 'null' | 'deflate' | 'snappy' | 'zstandard';
+
 /** A numbered archive format: limits and codec. It changes only at a control record of the log. */
 export interface ArchiveFormat {
   readonly records: number;
@@ -13,6 +16,8 @@ export interface ArchiveFormat {
   readonly ageMs: number;
   /** A segment in which nothing counts closes after this much arrival time, ms (one epoch). */
   readonly idleMs: number;
+  /** Without one: `null`. */
+  readonly codec?: Codec;
 }
 export type ArchiveFormats = ReadonlyMap<number, ArchiveFormat>;
 

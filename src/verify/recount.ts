@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { Archive, Catalog, Cut, Lineage, Position, Source } from '../contract.ts';
 import { CUT_END, END } from '../contract.ts';
-import { decodeSegment } from '../domain/avro.ts';
+import { decodeObject } from '../domain/object.ts';
 import { keyDigest } from '../domain/canonical.ts';
 import type { UsageEvent } from '../domain/event.ts';
 import { bucketOf, routingKeyOf } from '../domain/routing.ts';
@@ -74,7 +74,7 @@ async function readObject({ archive }: RecountPorts, row: SegmentRow): Promise<F
     const bytes = await archive.get(key);
     const found = createHash('sha256').update(bytes).digest('hex');
     if (found !== sha256) return finding(`its sha-256 is ${found}, the manifest says ${sha256}`);
-    const records = decodeSegment(bytes);
+    const records = await decodeObject(bytes);
     if (records.length !== row.records)
       return finding(`it holds ${records.length} records, the manifest says ${row.records}`);
     return records.flatMap(({ event, verdict, position }) =>

@@ -49,12 +49,12 @@ export interface Limits {
 }
 const limits = (records: number, bytes: number): Limits => ({ records, bytes, ageMs: AGE_MS, idleMs: EPOCH_MS });
 export const FIRST_FORMAT = 3;
-/** Format 5 closes by bytes, mostly after two records. */
+/** Format 1 closes by bytes, mostly after two records. None that compresses: threads of a library are not under the scheduler. */
 export const FORMATS: ReadonlyMap<number, Limits> = new Map([
   [2, limits(2, 10_000)],
   [3, limits(3, 10_000)],
   [4, limits(4, 10_000)],
-  [5, limits(9, 100)],
+  [1, limits(9, 100)],
 ]);
 
 export const EVENT_TYPE = 'call';

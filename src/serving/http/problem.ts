@@ -32,6 +32,7 @@ const STATUS: Partial<Record<FailureCode, number>> = {
   ARCHIVE_DAMAGED: 503,
   ARCHIVE_MISSING: 503,
   ARCHIVE_CONFLICT: 503,
+  ARCHIVE_MISCONFIGURED: 503,
 };
 const STATUS_OF_KIND = { transient: 503, invalid: 400, fatal: 500 } as const;
 export const REJECTED = 422;
@@ -50,6 +51,7 @@ const PUBLIC: Partial<Record<FailureCode, string>> = {
   ARCHIVE_DAMAGED: 'an object of the archive is damaged; the log of the server names it',
   ARCHIVE_MISSING: 'an object of the archive is missing; the log of the server names it',
   ARCHIVE_CONFLICT: 'an object of the archive holds other records than the log; the log of the server names it',
+  ARCHIVE_MISCONFIGURED: 'the archive refuses its operator; the log of the server says why',
 };
 const DEFECT = 'the server met a fault of its own; its log says which';
 

@@ -4,8 +4,7 @@ import { link, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Archive } from '../../contract.ts';
 import { MeterError } from '../../errors.ts';
-
-const TEMPORARY = '.tmp-';
+import { demandKey, TEMPORARY } from './keys.ts';
 
 const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : '');
 
@@ -18,14 +17,6 @@ function failure(what: string, error: unknown): MeterError {
     });
   }
   return new MeterError('ARCHIVE_UNAVAILABLE', `${what}: ${code}`, { cause: error });
-}
-
-/** A key is a relative path of plain names: nothing leads out of the directory, nothing looks like a temporary file. */
-function demandKey(key: string): void {
-  const names = key.split('/');
-  if (!names.every((name) => /^[\w.-]+$/.test(name) && !/^\.+$/.test(name) && !name.startsWith(TEMPORARY))) {
-    throw new RangeError(`archive key ${JSON.stringify(key)} is not a relative path of plain names`);
-  }
 }
 
 /** A directory entry is durable only once its directory is. */

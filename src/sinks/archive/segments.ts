@@ -1,7 +1,8 @@
 /** Sealed segments as others read them: a manifest row and the records of its object, checked before they are believed. */
 import { createHash } from 'node:crypto';
 import type { Archive, Catalog } from '../../contract.ts';
-import { type ArchiveRecord, decodeSegment } from '../../domain/avro.ts';
+import type { ArchiveRecord } from '../../domain/avro.ts';
+import { decodeObject } from '../../domain/object.ts';
 import type { SegmentRow } from '../../domain/segment.ts';
 import { MeterError } from '../../errors.ts';
 
@@ -19,11 +20,15 @@ export async function readSegment(archive: Archive, row: SegmentRow): Promise<Ar
   if (found !== row.object.sha256) {
     throw new MeterError('ARCHIVE_DAMAGED', `read ${key}: its sha-256 is ${found}, the manifest says ${row.object.sha256}`);
   }
-  return decodeSegment(bytes);
+  return decodeObject(bytes);
 }
 
 /** All rows of a lineage from a segment number on. */
-export async function* manifestRows(catalog: Catalog, lineage: string, from = 0): AsyncGenerator<SegmentRow> {
+export async function* manifestRows(
+  catalog: Pick<Catalog, 'manifest'>,
+  lineage: string,
+  from = 0,
+): AsyncGenerator<SegmentRow> {
   for (let next = from; ;) {
     const rows = await catalog.manifest(lineage, next, PAGE);
     yield* rows;

@@ -17,10 +17,12 @@ import type {
   Sink,
 } from '../../contract.ts';
 import { END } from '../../contract.ts';
-import { type ArchiveRecord, decodeSegment, encodeSegment } from '../../domain/avro.ts';
+import { type ArchiveRecord, encodeSegment } from '../../domain/avro.ts';
+import { decodeObject, encodeObject } from '../../domain/object.ts';
 import { routingKeyOf } from '../../domain/routing.ts';
 import type { Closed, Head, SegmentRow } from '../../domain/segment.ts';
 import { MeterError } from '../../errors.ts';
+import { segmentKey } from './keys.ts';
 import { sha256 } from './segments.ts';
 
 export interface ArchiveSinkPorts {
@@ -83,12 +85,12 @@ export class ArchiveSink implements Sink {
 
   async #put(row: Head, placed: readonly Placed[]): Promise<SegmentRow['object']> {
     if (placed.length === 0) return null;
-    const key = `segments/${row.lineage}/${row.start}.avro`;
+    const key = segmentKey(row);
     const records = placed.map(archiveRecord);
-    const bytes = encodeSegment(records, row);
+    const bytes = await encodeObject(records, row);
     if ((await this.#ports.archive.put(key, bytes)) === 'stored') return { key, sha256: sha256(bytes), bytes: bytes.length };
     const stored = await this.#ports.archive.get(key);
-    if (sha256(stored) !== sha256(bytes)) demandSameRecords(key, decodeSegment(stored), records);
+    if (sha256(stored) !== sha256(bytes)) demandSameRecords(row, await decodeObject(stored), records);
     return { key, sha256: sha256(stored), bytes: stored.length };
   }
 }
@@ -144,22 +146,17 @@ const misroutedOf =
       ? [{ routingKey: routingKeyOf(event, newest.spread), value: record.value }]
       : [];
 
-const plain = (records: readonly ArchiveRecord[]): string =>
-  JSON.stringify(records, (_, value: unknown) =>
-    typeof value === 'bigint'
-      ? value.toString()
-      : value instanceof Uint8Array
-        ? Buffer.from(value).toString('base64')
-        : value,
-  );
-
-/** Another encoder may have written other bytes for the same records: that object stands. Other records never do. */
-function demandSameRecords(key: string, stored: readonly ArchiveRecord[], mine: readonly ArchiveRecord[]): void {
-  if (plain(stored) === plain(mine)) return;
-  const at = stored.findIndex((record, n) => plain([record]) !== plain(mine.slice(n, n + 1)));
+/**
+ * Another encoder may have written other bytes for the same records: that object stands. Other records never do. They are
+ * compared as this version would write them, so that neither the order of fields nor the class of bytes matters.
+ */
+function demandSameRecords(row: Head, stored: readonly ArchiveRecord[], mine: readonly ArchiveRecord[]): void {
+  const written = (records: readonly ArchiveRecord[]): Buffer => Buffer.from(encodeSegment(records, row));
+  if (written(stored).equals(written(mine))) return;
+  const at = stored.findIndex((record, n) => !written([record]).equals(written(mine.slice(n, n + 1))));
   const where = (at < 0 ? mine[stored.length] : stored[at])?.position ?? 'its end';
   throw new MeterError(
     'ARCHIVE_CONFLICT',
-    `seal ${key}: an object with other records is there, first difference at ${where}`,
+    `seal ${segmentKey(row)}: an object with other records is there, first difference at ${where}`,
   );
 }
