@@ -20,6 +20,23 @@ export interface Config {
   readonly tickMs: number;
   readonly epochMs: number;
   readonly archiveFormat: number;
+  readonly kafkaBrokers: readonly string[] | undefined;
+  readonly kafkaTopic: string | undefined;
+  readonly kafkaMinInsyncReplicas: number;
+  readonly kafkaTls: boolean;
+  readonly kafkaSaslMechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512' | undefined;
+  readonly kafkaUsername: string | undefined;
+  readonly kafkaPassword: string | undefined;
+  readonly redisUrls: readonly string[] | undefined;
+  readonly redisMode: 'single' | 'sentinel' | 'cluster';
+  readonly redisSentinelName: string | undefined;
+  readonly redisPrefix: string;
+  readonly s3Bucket: string | undefined;
+  readonly s3Prefix: string | undefined;
+  readonly s3Region: string | undefined;
+  readonly s3Endpoint: string | undefined;
+  readonly s3PathStyle: boolean;
+  readonly s3KmsKeyId: string | undefined;
   readonly pastBoundMs: number;
   readonly logRetentionMs: number;
   readonly eventRowRetentionMs: number;
@@ -78,6 +95,8 @@ function readSetting(setting: Setting, raw: unknown, dir: string): Read {
         : { fault: (setting.choices ?? []).join(', ') };
     case 'tenants':
       return readTenants(raw);
+    case 'list':
+      return readList(raw);
     case 'modules':
       return readModules(raw, dir);
     case 'module':
@@ -101,6 +120,12 @@ function readPrivacy(raw: unknown): Read {
     if (!(error instanceof Error)) throw error;
   }
   return { fault: 'EVENT_TYPE: { default: keep | hash | drop, properties: { PATH: keep | hash | drop } }' };
+}
+
+function readList(raw: unknown): Read {
+  const list: unknown = typeof raw === 'string' ? raw.split(',').map((text) => text.trim()) : raw;
+  const ok = Array.isArray(list) && list.length > 0 && list.every((text) => isText(text));
+  return ok ? { value: Object.freeze([...(list as string[])]) } : { fault: 'texts separated by commas' };
 }
 
 const MODULE = 'the name of a package, or a path that begins with ./, ../ or /';

@@ -1,7 +1,7 @@
 /** The settings, each with its meaning, unit and default. docs/configuration.md is generated from this. */
 export interface Setting {
   readonly name: string;
-  readonly type: 'integer' | 'text' | 'boolean' | 'choice' | 'tenants' | 'module' | 'modules' | 'privacy';
+  readonly type: 'integer' | 'text' | 'list' | 'boolean' | 'choice' | 'tenants' | 'module' | 'modules' | 'privacy';
   readonly default?: unknown;
   readonly least?: number;
   /** 0 is allowed below `least`: it switches off. */
@@ -99,9 +99,84 @@ export const SETTINGS: readonly Setting[] = [
     type: 'integer',
     default: 1,
     least: 1,
-    most: 4,
+    most: 7,
     description:
-      'Archive format of lineages that are read for the first time: 1 seals after 2,000 records or 2 s, 2 after 50,000 or 60 s; 3 and 4 are as 1 and 2, with room for the id of a key in every record.',
+      'Archive format of lineages that are read for the first time: 1 seals after 2,000 records or 2 s, 2 after 50,000 or 60 s; 3 and 4 are as 1 and 2, with room for the id of a key in every record; 5, 6 and 7 are as 4, compressed by snappy, zstandard (Node 22.15) and deflate. In S3, where a request costs money, 1 and 3 are refused.',
+  },
+  {
+    name: 'kafkaBrokers',
+    type: 'list',
+    description:
+      'Kafka as the log: `host:port` of some brokers, separated by commas. Needs `kafkaTopic`. See [kafka](kafka.md).',
+  },
+  {
+    name: 'kafkaTopic',
+    type: 'text',
+    description: 'The topic; its partitions are recorded as `partitions` at the first start.',
+  },
+  {
+    name: 'kafkaMinInsyncReplicas',
+    type: 'integer',
+    default: 2,
+    least: 1,
+    most: 100,
+    description: 'What `min.insync.replicas` of the topic has to be at least; 1 where there is one broker.',
+  },
+  {
+    name: 'kafkaTls',
+    type: 'boolean',
+    default: false,
+    description: 'TLS to the brokers, with the certificates that Node trusts.',
+  },
+  {
+    name: 'kafkaSaslMechanism',
+    type: 'choice',
+    choices: ['plain', 'scram-sha-256', 'scram-sha-512'],
+    description: 'Log in to the brokers, with `kafkaUsername` and `kafkaPassword`.',
+  },
+  { name: 'kafkaUsername', type: 'text', description: 'User of the login.' },
+  { name: 'kafkaPassword', type: 'text', secret: true, description: 'Password of the login.' },
+  {
+    name: 'redisUrls',
+    type: 'list',
+    secret: true,
+    description:
+      'Redis as the speed store instead of this process: `redis://user:password@host:port`, or `rediss://` for TLS; the server, the Sentinels, or some nodes of the Cluster, separated by commas.',
+  },
+  {
+    name: 'redisMode',
+    type: 'choice',
+    default: 'single',
+    choices: ['single', 'sentinel', 'cluster'],
+    description: 'What `redisUrls` are.',
+  },
+  { name: 'redisSentinelName', type: 'text', description: 'The name that the Sentinels watch the primary under.' },
+  {
+    name: 'redisPrefix',
+    type: 'text',
+    default: 'mf',
+    description:
+      'In front of every name in Redis, for one that others use too. Short: it is part of every name of a page of digests.',
+  },
+  {
+    name: 's3Bucket',
+    type: 'text',
+    description:
+      'The archive in this bucket instead of the data directory. Credentials come from the chain of the AWS SDK. See [s3-archive](s3-archive.md).',
+  },
+  { name: 's3Prefix', type: 'text', description: 'In front of every key, so that several installations share a bucket.' },
+  { name: 's3Region', type: 'text', description: 'Region of the bucket. Without it: what the environment of the SDK says.' },
+  { name: 's3Endpoint', type: 'text', description: 'Another store than that of AWS, or a private endpoint.' },
+  {
+    name: 's3PathStyle',
+    type: 'boolean',
+    default: false,
+    description: '`ENDPOINT/BUCKET/KEY` instead of `BUCKET.ENDPOINT/KEY`: most stores behind an endpoint want it.',
+  },
+  {
+    name: 's3KmsKeyId',
+    type: 'text',
+    description: 'SSE-KMS under this key. Without it: the encryption that the bucket has by default.',
   },
   {
     name: 'pastBoundMs',
