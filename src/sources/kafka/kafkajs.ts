@@ -1,0 +1,152 @@
+/**
+ * The only file that reaches into kafkajs: its connection (framing, TLS, SASL, request queue), its older requests and its
+ * record encoder. Not its consumer and producer, whose promises are weaker than those of a log (ADR 14). The version is
+ * pinned, because what is below `kafkajs/src` is nobody's public contract.
+ */
+import { createRequire } from 'node:module';
+import type { SASLOptions, Mechanism } from 'kafkajs';
+import type { ConnectionOptions } from 'node:tls';
+
+export type Sasl = SASLOptions | Mechanism;
+
+/** kafkajs's writer of bytes. What it holds is its `buffer`. */
+export interface Encoder {
+  writeBuffer(bytes: Buffer): Encoder;
+  readonly buffer: Buffer;
+}
+
+export interface Protocol<T> {
+  readonly request: {
+    readonly apiKey: number;
+    readonly apiVersion: number;
+    readonly apiName: string;
+    readonly encode: () => Promise<Encoder>;
+  };
+  readonly response: { readonly decode: (payload: Buffer) => Promise<T>; readonly parse: (decoded: T) => Promise<T> };
+  readonly requestTimeout?: number;
+  readonly logResponseError: false;
+}
+
+interface Connection {
+  send<T>(protocol: Protocol<T>): Promise<T>;
+  /** Fails what is under way, so that `disconnect` does not wait for it. */
+  rejectRequests(error: Error): void;
+}
+interface ConnectionPool {
+  getConnection(index: 0): Promise<Connection>;
+  map(use: (connection: Connection) => void): void;
+}
+
+export interface TopicAsk<P> {
+  readonly topic: string;
+  readonly partitions: readonly P[];
+}
+interface ListedOffsets {
+  readonly responses: readonly TopicAsk<{
+    readonly partition: number;
+    readonly errorCode: number;
+    readonly offset: string;
+  }>[];
+}
+interface DescribedConfigs {
+  readonly resources: readonly {
+    readonly configEntries: readonly { readonly configName: string; readonly configValue: string | null }[];
+  }[];
+}
+
+/** One node over one connection. Throws what kafkajs throws. */
+export interface Broker {
+  readonly connectionPool: ConnectionPool;
+  readonly versions: Readonly<Record<number, { readonly maxVersion: number } | undefined>>;
+  connect(): Promise<void>;
+  disconnect(): Promise<void>;
+  initProducerId(ask: { readonly transactionTimeout: number }): Promise<{ producerId: string; producerEpoch: number }>;
+  listOffsets(ask: {
+    readonly isolationLevel: 0 | 1;
+    readonly topics: readonly TopicAsk<{ partition: number; timestamp: number }>[];
+  }): Promise<ListedOffsets>;
+  deleteRecords(ask: { readonly topics: readonly TopicAsk<{ partition: number; offset: string }>[] }): Promise<unknown>;
+  describeConfigs(ask: {
+    readonly resources: readonly { type: number; name: string; configNames: readonly string[] }[];
+  }): Promise<DescribedConfigs>;
+}
+
+export interface BrokerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly clientId: string;
+  readonly ssl?: ConnectionOptions;
+  readonly sasl?: Sasl;
+  readonly connectionTimeout: number;
+  readonly requestTimeout: number;
+}
+
+export interface OutgoingRecord {
+  readonly key: Buffer | null;
+  readonly value: Buffer;
+  readonly headers: Readonly<Record<string, string>>;
+}
+interface RecordFields extends OutgoingRecord {
+  readonly offsetDelta: number;
+}
+interface BatchFields {
+  readonly compression: number;
+  readonly records: readonly Encoder[];
+  readonly firstTimestamp: number;
+  readonly maxTimestamp: number;
+  readonly producerId: string;
+  readonly producerEpoch: number;
+  readonly firstSequence: number;
+  readonly lastOffsetDelta: number;
+}
+
+/** The codecs of kafkajs, shared by all that encode and decode batches; snappy, lz4 and zstd have to be put in. */
+export interface Codec {
+  compress(encoder: { readonly buffer: Buffer }): Promise<Buffer>;
+  decompress(bytes: Buffer): Promise<Buffer>;
+}
+
+const require = createRequire(import.meta.url);
+const load = (name: string): unknown => require(`kafkajs/src/${name}`);
+
+const EncoderClass = load('protocol/encoder') as new () => Encoder;
+const BrokerClass = load('broker') as new (options: object) => Broker;
+const ConnectionPoolClass = load('network/connectionPool') as new (options: object) => ConnectionPool;
+const makeSocketFactory = load('network/socketFactory') as () => unknown;
+const { createLogger, LEVELS } = load('loggers') as {
+  createLogger: (options: object) => unknown;
+  LEVELS: { readonly NOTHING: number };
+};
+const recordOf = load('protocol/recordBatch/record/v0') as (fields: RecordFields) => Encoder;
+const { RecordBatch: batchOf } = load('protocol/recordBatch/v0') as { RecordBatch: (of: BatchFields) => Promise<Encoder> };
+
+export const crc32c = load('protocol/recordBatch/crc32C') as (bytes: Buffer) => number;
+export const { Codecs: codecs } = load('protocol/message/compression') as { Codecs: Record<number, () => Codec> };
+
+export const encoderOf = (bytes: Buffer): Encoder => new EncoderClass().writeBuffer(bytes);
+
+/** A failure is thrown, and told where it is waited for: kafkajs's own log would tell it once more. */
+const silent = createLogger({ level: LEVELS.NOTHING, logCreator: () => () => undefined });
+
+export function makeBroker(options: BrokerOptions): Broker {
+  const common = { ...options, logger: silent, socketFactory: makeSocketFactory(), enforceRequestTimeout: true };
+  return new BrokerClass({ connectionPool: new ConnectionPoolClass(common), logger: silent, allowAutoTopicCreation: false });
+}
+
+/** One record batch, as the log keeps it. */
+export async function encodeBatch(
+  records: readonly OutgoingRecord[],
+  fields: Pick<BatchFields, 'compression' | 'producerId' | 'producerEpoch' | 'firstSequence'> & {
+    readonly timestamp: number;
+  },
+): Promise<Buffer> {
+  const { timestamp, ...rest } = fields;
+  const batch = await batchOf({
+    ...rest,
+    records: records.map((record, offsetDelta) => recordOf({ ...record, offsetDelta })),
+    firstTimestamp: timestamp,
+    maxTimestamp: timestamp,
+    lastOffsetDelta: records.length - 1,
+  });
+  return batch.buffer;
+}
