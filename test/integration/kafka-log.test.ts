@@ -11,7 +11,7 @@ describeKafka('the Kafka log', 1, (kafka) => {
     const topic = await kafka().topic(PARTITIONS);
     const logs: KafkaLog[] = [];
     const open = async (to: readonly string[], more: Partial<KafkaLogOptions> = {}): Promise<KafkaLog> => {
-      const quick = { patienceMs: 1000, connectMs: 1000, fetchWaitMs: 100, lingerMs: 0 };
+      const quick = { minInsyncReplicas: 1, patienceMs: 1000, connectMs: 1000, fetchWaitMs: 100, lingerMs: 0 };
       const log = await openKafkaLog({ brokers: to, topic, partitions: PARTITIONS, clock: systemClock, ...quick, ...more });
       logs.push(log);
       return log;

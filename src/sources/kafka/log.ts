@@ -12,6 +12,7 @@ import { Links } from './links.ts';
 import { offsetBounds, trimTo } from './offsets.ts';
 import { PartitionReader } from './reader.ts';
 import { controlRecord, eventRecord } from './records.ts';
+import { demandSettings } from './topic-settings.ts';
 import { type Outcome, PartitionWriter } from './writer.ts';
 
 export interface KafkaLogOptions {
@@ -21,6 +22,8 @@ export interface KafkaLogOptions {
   /** Of this generation of the topic, as recorded at the first start: homes are by this number, whatever is added later. */
   readonly partitions: number;
   readonly clock: Clock;
+  /** What `min.insync.replicas` of the topic has to be at least. 1 where there is one broker. */
+  readonly minInsyncReplicas?: number;
   readonly clientId?: string;
   readonly tls?: ConnectionOptions;
   readonly sasl?: Sasl;
@@ -39,6 +42,7 @@ export interface KafkaLog extends Source, Producer {
 }
 
 const DEFAULTS = {
+  minInsyncReplicas: 2,
   clientId: 'meterfold',
   patienceMs: 15_000,
   connectMs: 5000,
@@ -48,13 +52,22 @@ const DEFAULTS = {
   batchBytes: 512 * 1024,
 } as const;
 
-/** Throws LOG_UNAVAILABLE, INSTALLATION_DIFFERS for a topic with fewer partitions than were recorded. */
+/**
+ * Throws LOG_MISCONFIGURED for a topic that is no immutable log, INSTALLATION_DIFFERS for one with fewer partitions than were
+ * recorded, LOG_UNAVAILABLE.
+ */
 export async function openKafkaLog(options: KafkaLogOptions): Promise<KafkaLog> {
   const settings = { ...DEFAULTS, ...options };
   const links = new Links(settings);
   const cluster = new Cluster({ ...settings, links, seeds: options.brokers.map(nodeOf) });
-  await cluster.refresh();
-  demandPartitions(cluster.partitions.length, options);
+  try {
+    await cluster.refresh();
+    demandPartitions(cluster.partitions.length, options);
+    await demandSettings(cluster, settings.minInsyncReplicas);
+  } catch (error) {
+    await links.close();
+    throw error;
+  }
   return new Log(cluster, settings);
 }
 
