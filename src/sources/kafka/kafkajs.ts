@@ -4,10 +4,8 @@
  * pinned, because what is below `kafkajs/src` is nobody's public contract.
  */
 import { createRequire } from 'node:module';
-import type { SASLOptions, Mechanism } from 'kafkajs';
+import type { SASLOptions } from 'kafkajs';
 import type { ConnectionOptions } from 'node:tls';
-
-export type Sasl = SASLOptions | Mechanism;
 
 /** kafkajs's writer of bytes. What it holds is its `buffer`. */
 export interface Encoder {
@@ -54,6 +52,14 @@ interface DescribedConfigs {
   }[];
 }
 
+interface JoinedGroup {
+  readonly generationId: number;
+  readonly leaderId: string;
+  readonly memberId: string;
+  /** Told to the leader alone. */
+  readonly members: readonly { readonly memberId: string; readonly memberMetadata: Buffer }[];
+}
+
 /** One node over one connection. Throws what kafkajs throws. */
 export interface Broker {
   readonly connectionPool: ConnectionPool;
@@ -66,6 +72,29 @@ export interface Broker {
     readonly topics: readonly TopicAsk<{ partition: number; timestamp: number }>[];
   }): Promise<ListedOffsets>;
   deleteRecords(ask: { readonly topics: readonly TopicAsk<{ partition: number; offset: string }>[] }): Promise<unknown>;
+  findGroupCoordinator(ask: { readonly groupId: string; readonly coordinatorType: 0 }): Promise<{
+    readonly coordinator: { readonly host: string; readonly port: number };
+  }>;
+  joinGroup(ask: {
+    readonly groupId: string;
+    readonly sessionTimeout: number;
+    readonly rebalanceTimeout: number;
+    readonly memberId: string;
+    readonly protocolType: string;
+    readonly groupProtocols: readonly { readonly name: string; readonly metadata: Buffer }[];
+  }): Promise<JoinedGroup>;
+  syncGroup(ask: {
+    readonly groupId: string;
+    readonly generationId: number;
+    readonly memberId: string;
+    readonly groupAssignment: readonly { readonly memberId: string; readonly memberAssignment: Buffer }[];
+  }): Promise<{ readonly memberAssignment: Buffer }>;
+  heartbeat(ask: {
+    readonly groupId: string;
+    readonly groupGenerationId: number;
+    readonly memberId: string;
+  }): Promise<unknown>;
+  leaveGroup(ask: { readonly groupId: string; readonly memberId: string }): Promise<unknown>;
   describeConfigs(ask: {
     readonly resources: readonly { type: number; name: string; configNames: readonly string[] }[];
   }): Promise<DescribedConfigs>;
@@ -76,7 +105,7 @@ export interface BrokerOptions {
   readonly port: number;
   readonly clientId: string;
   readonly ssl?: ConnectionOptions;
-  readonly sasl?: Sasl;
+  readonly sasl?: SASLOptions;
   readonly connectionTimeout: number;
   readonly requestTimeout: number;
 }

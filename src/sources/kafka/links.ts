@@ -1,13 +1,14 @@
 /** Connections to the nodes of a cluster, each for one use: a broker answers one request of a connection at a time. */
 import type { ConnectionOptions } from 'node:tls';
+import type { SASLOptions } from 'kafkajs';
 import { asError, MeterError } from '../../errors.ts';
 import type { Node } from './api-metadata.ts';
-import { type Broker, encoderOf, makeBroker, type Sasl } from './kafkajs.ts';
+import { type Broker, encoderOf, makeBroker } from './kafkajs.ts';
 
 export interface LinkOptions {
   readonly clientId: string;
   readonly tls?: ConnectionOptions;
-  readonly sasl?: Sasl;
+  readonly sasl?: SASLOptions;
   readonly connectMs: number;
   /** For an answer, over and above what the broker is asked to wait. */
   readonly answerMs: number;

@@ -1,56 +1,38 @@
 /** Kafka as a log: one topic, whose partitions are the lineages. */
-import type { ConnectionOptions } from 'node:tls';
-import type { Clock } from '../../clock.ts';
 import type { Control, Lineage, Outgoing, Position, Producer, Source } from '../../contract.ts';
 import { partitionOf } from '../../domain/routing.ts';
 import { MeterError } from '../../errors.ts';
 import { isEnd, offsetOf, positionOf } from '../postgres-position.ts';
-import type { Node } from './api-metadata.ts';
 import { Cluster } from './cluster.ts';
-import type { Sasl } from './kafkajs.ts';
+import { isTopicUnknown } from './codes.ts';
+import { demandCompression, registerCodecs } from './compression.ts';
+import { Translation } from './formats.ts';
+import { Group } from './group.ts';
 import { Links } from './links.ts';
 import { offsetBounds, trimTo } from './offsets.ts';
+import { DEFAULTS, type KafkaLogOptions, nodeOf, type Settings, type Sharing } from './options.ts';
 import { PartitionReader } from './reader.ts';
 import { controlRecord, eventRecord } from './records.ts';
+import { Registry } from './registry.ts';
+import { type Standing, Standings } from './standings.ts';
+import { saslOf } from './security.ts';
 import { demandSettings } from './topic-settings.ts';
 import { type Outcome, PartitionWriter } from './writer.ts';
 
-export interface KafkaLogOptions {
-  /** `host:port` of any nodes of the cluster. */
-  readonly brokers: readonly string[];
-  readonly topic: string;
-  /** Of this generation of the topic, as recorded at the first start: homes are by this number, whatever is added later. */
-  readonly partitions: number;
-  readonly clock: Clock;
-  /** What `min.insync.replicas` of the topic has to be at least. 1 where there is one broker. */
-  readonly minInsyncReplicas?: number;
-  readonly clientId?: string;
-  readonly tls?: ConnectionOptions;
-  readonly sasl?: Sasl;
-  /** How long a failure is tried again before it is told: longer than an election takes. */
-  readonly patienceMs?: number;
-  readonly connectMs?: number;
-  readonly answerMs?: number;
-  readonly fetchWaitMs?: number;
-  readonly lingerMs?: number;
-  readonly batchBytes?: number;
-}
+export type { KafkaLogOptions, Sharing } from './options.ts';
 
 export interface KafkaLog extends Source, Producer {
+  /** Of the partitions that this process reads. */
+  standings(): readonly Standing[];
+  /**
+   * Shares the lineages with the other members of a group: `hold` is called for each that is ours, and its signal aborts when
+   * it is to be given up. Another gets it once `hold` has resolved. Resolves when `stop` aborts and all is given up; throws
+   * what `hold` threw.
+   */
+  share(group: Sharing, hold: (lineage: string, giveUp: AbortSignal) => Promise<void>, stop: AbortSignal): Promise<void>;
   /** Waits for appends under way. Nothing may be asked any more. */
   close(): Promise<void>;
 }
-
-const DEFAULTS = {
-  minInsyncReplicas: 2,
-  clientId: 'meterfold',
-  patienceMs: 15_000,
-  connectMs: 5000,
-  answerMs: 15_000,
-  fetchWaitMs: 500,
-  lingerMs: 5,
-  batchBytes: 512 * 1024,
-} as const;
 
 /**
  * Throws LOG_MISCONFIGURED for a topic that is no immutable log, INSTALLATION_DIFFERS for one with fewer partitions than were
@@ -58,7 +40,9 @@ const DEFAULTS = {
  */
 export async function openKafkaLog(options: KafkaLogOptions): Promise<KafkaLog> {
   const settings = { ...DEFAULTS, ...options };
-  const links = new Links(settings);
+  registerCodecs();
+  demandCompression(settings.compression);
+  const links = new Links({ ...settings, sasl: options.sasl && (await saslOf(options.sasl)) });
   const cluster = new Cluster({ ...settings, links, seeds: options.brokers.map(nodeOf) });
   try {
     await cluster.refresh();
@@ -66,12 +50,12 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<KafkaLog> 
     await demandSettings(cluster, settings.minInsyncReplicas);
   } catch (error) {
     await links.close();
-    throw error;
+    throw isTopicUnknown(error) ? noTopic(options, error) : error;
   }
   return new Log(cluster, settings);
 }
 
-type Settings = KafkaLogOptions & Required<Pick<KafkaLogOptions, keyof typeof DEFAULTS>>;
+type Share = Parameters<KafkaLog['share']>[1];
 
 class Log implements KafkaLog {
   readonly name: string;
@@ -79,27 +63,35 @@ class Log implements KafkaLog {
   readonly #settings: Settings;
   readonly #lineages: Lineage[] = [];
   readonly #writers: PartitionWriter[] = [];
+  readonly #translation: Translation;
+  readonly #standings: Standings;
   #readers = 0;
 
   constructor(cluster: Cluster, settings: Settings) {
     this.name = `kafka topic ${cluster.topic}`;
     this.#cluster = cluster;
     this.#settings = settings;
+    const { registry, cloudEvents, clock, hungAfterMs } = settings;
+    this.#translation = new Translation({ cloudEvents, registry: registry && new Registry(registry) });
+    this.#standings = new Standings(clock, hungAfterMs);
     this.#grow();
   }
 
   async lineages(): Promise<readonly Lineage[]> {
     await this.#cluster.refresh();
     this.#grow();
-    return this.#lineages;
+    return [...this.#lineages];
   }
 
   open(lineage: string, from: Position): PartitionReader {
     const { fetchWaitMs } = this.#settings;
     this.#readers += 1;
-    const ports = { cluster: this.#cluster, fetchWaitMs, purpose: `read ${this.#readers}`, seen: () => undefined };
+    const of = { cluster: this.#cluster, translation: this.#translation, standings: this.#standings };
+    const ports = { ...of, fetchWaitMs, purpose: `read ${this.#readers}` };
     return new PartitionReader(ports, { lineage, partition: this.#numberOf(lineage), from });
   }
+
+  standings = (): readonly Standing[] => this.#standings.all();
 
   after = (position: Position): Position => positionOf(offsetOf(position) + 1);
 
@@ -124,6 +116,17 @@ class Log implements KafkaLog {
     if (failure !== undefined) throw failure;
   }
 
+  share(sharing: Sharing, hold: Share, stop: AbortSignal): Promise<void> {
+    const { clock } = this.#settings;
+    const quiet = { sessionMs: 30_000, heartbeatMs: 2000, troubled: () => undefined };
+    const options = { ...quiet, ...sharing, cluster: this.#cluster, clock };
+    const holdNumbered = (partition: number, giveUp: AbortSignal): Promise<void> => {
+      this.#grow();
+      return hold(this.#lineages[partition]?.id ?? '', giveUp);
+    };
+    return new Group(options, holdNumbered, stop).run();
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#writers.map((writer) => writer.idle()));
     await this.#cluster.links.close();
@@ -134,15 +137,15 @@ class Log implements KafkaLog {
     const { partitions } = this.#settings;
     for (const { index } of this.#cluster.partitions.slice(this.#lineages.length)) {
       const id = `kafka.${this.#cluster.uuid}.${index}`;
-      const owns = (routingKey: string): boolean => index < partitions && partitionOf(routingKey, partitions) === index;
+      const owns = (routingKey: string): boolean => partitionOf(routingKey, partitions) === index;
       this.#lineages.push({ id, parents: [], depth: 0, origin: positionOf(0), owns });
       this.#writers.push(new PartitionWriter(this.#cluster, this.#writing, { lineage: id, partition: index }));
     }
   }
 
   get #writing(): ConstructorParameters<typeof PartitionWriter>[1] {
-    const { clock, lingerMs, batchBytes, answerMs } = this.#settings;
-    return { clock, lingerMs, batchBytes, compression: 0, ackMs: answerMs };
+    const { clock, lingerMs, batchBytes, answerMs, compression } = this.#settings;
+    return { clock, lingerMs, batchBytes, compression: demandCompression(compression), ackMs: answerMs };
   }
 
   #numberOf(lineage: string): number | undefined {
@@ -157,17 +160,14 @@ class Log implements KafkaLog {
   }
 }
 
-/** `host:port`, also with an IPv6 address in brackets. Throws BAD_CONFIG. */
-function nodeOf(broker: string): Node {
-  const [, host, port] = /^(?:\[([^\]]+)\]|[^:[\]]+):(\d{1,5})$/.exec(broker) ?? [];
-  if (port === undefined)
-    throw new MeterError('BAD_CONFIG', `open Kafka: ${broker} is no broker`, {
-      field: 'brokers',
-      value: broker,
-      allowed: 'host:port',
-    });
-  return { host: host ?? broker.slice(0, broker.lastIndexOf(':')), port: Number(port) };
-}
+/** Never made here: how many copies there are, and for how long, is not ours to choose. */
+const noTopic = ({ topic, partitions }: KafkaLogOptions, cause: unknown): MeterError =>
+  new MeterError('LOG_MISCONFIGURED', `open the topic ${topic}: there is none`, {
+    field: 'topic',
+    value: topic,
+    allowed: `a topic of ${partitions} partitions with cleanup.policy=delete, message.timestamp.type=LogAppendTime, min.insync.replicas=2`,
+    cause,
+  });
 
 function demandPartitions(found: number, { topic, partitions }: KafkaLogOptions): void {
   if (found >= partitions) return;

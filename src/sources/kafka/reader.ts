@@ -3,12 +3,14 @@ import type { Batch, LogRecord, Position, Reader } from '../../contract.ts';
 import { MeterError } from '../../errors.ts';
 import { isEnd, offsetOf, positionOf } from '../postgres-position.ts';
 import { decodeFetch, encodeFetch, FETCH, type Fetched } from './api-fetch.ts';
-import { decodeBatches, type KafkaRecord } from './batches.ts';
+import { decodeBatches } from './batches.ts';
 import type { Cluster, Leader } from './cluster.ts';
 import { demandNone, OFFSET_OUT_OF_RANGE } from './codes.ts';
 import { committed } from './committed.ts';
 import { offsetBounds } from './offsets.ts';
-import { logRecords, rawValue } from './records.ts';
+import type { Translation } from './formats.ts';
+import { logRecords } from './records.ts';
+import type { Standings } from './standings.ts';
 
 /** One batch holds at most so many records, and ends with the one that fills so many bytes of values. */
 const MOST_RECORDS = 2000;
@@ -22,8 +24,8 @@ export interface ReaderPorts {
   readonly fetchWaitMs: number;
   /** Tells one reader's connection from another's. */
   readonly purpose: string;
-  /** Told of every fetch. */
-  readonly seen: (partition: number, at: number, fetched: Fetched) => void;
+  readonly translation: Translation;
+  readonly standings: Standings;
 }
 
 export interface Place {
@@ -60,7 +62,7 @@ export class PartitionReader implements Reader {
     if (from === undefined) throw new MeterError('LOG_REPLACED', `read ${lineage} at END: a partition has no end`);
     while (!stop.aborted) {
       this.#held ??= await this.#fetched(partition, from, stop);
-      if (this.#held !== undefined && this.#held.next > from) return this.#give(from, this.#held);
+      if (this.#held !== undefined && this.#held.next > from) return this.#give(partition, from, this.#held);
       this.#held = undefined;
     }
     return undefined;
@@ -71,7 +73,7 @@ export class PartitionReader implements Reader {
   }
 
   /** As many of the records at hand as one batch may have. */
-  #give(from: number, { records, next }: Held): Batch {
+  #give(partition: number, from: number, { records, next }: Held): Batch {
     let [count, bytes] = [0, 0];
     while (count < records.length && count < MOST_RECORDS && bytes < MOST_BYTES) {
       bytes += records[count]?.value.length ?? 0;
@@ -82,6 +84,7 @@ export class PartitionReader implements Reader {
     const last = given.at(-1);
     this.#held = rest.length > 0 ? { records: rest, next } : undefined;
     this.#at = rest.length > 0 && last !== undefined ? offsetOf(last.position) + 1 : next;
+    this.#ports.standings.given(partition, this.#at, last?.arrival);
     return { lineage: this.#place.lineage, from: positionOf(from), next: positionOf(this.#at), records: given };
   }
 
@@ -108,22 +111,22 @@ export class PartitionReader implements Reader {
   #fetch(partition: number, at: number): Promise<Held> {
     const { cluster } = this.#ports;
     const what = `read ${this.#place.lineage} at ${positionOf(at)}`;
-    const fetching = cluster.withLeader(partition, what, async (leader) =>
-      this.#decode(at, await this.#ask(leader, partition, at, what), what),
-    );
+    const fetching = cluster
+      .withLeader(partition, what, (leader) => this.#ask(leader, partition, at, what))
+      .then((fetched) => this.#decode(at, fetched, what));
     // Whoever asks next is told.
     fetching.catch(() => undefined);
     return fetching;
   }
 
   async #ask(leader: Leader, partition: number, offset: number, what: string): Promise<Fetched> {
-    const { cluster, fetchWaitMs: waitMs, purpose, seen } = this.#ports;
+    const { cluster, fetchWaitMs: waitMs, purpose, standings } = this.#ports;
     const place = { uuid: cluster.uuid, partition, leaderEpoch: leader.epoch, offset };
     const body = encodeFetch({ ...place, waitMs, bytes: FETCH_BYTES });
     const fetched = await cluster.links.ask(leader.node, purpose, { api: FETCH, body, decode: decodeFetch, waitMs });
     if (fetched.error === OFFSET_OUT_OF_RANGE) await this.#demandHeld(partition, offset, what);
     demandNone(fetched.error, what);
-    seen(partition, offset, fetched);
+    standings.fetched(partition, offset, fetched);
     return fetched;
   }
 
@@ -132,15 +135,16 @@ export class PartitionReader implements Reader {
     if (batches.length === 0 && records.length > 0)
       throw new MeterError('LOG_DISORDER', `${what}: ${records.length} bytes hold no whole batch`);
     const position = positionOf(at);
-    const counted = committed(batches, aborted).flatMap((batch) => logRecords(batch, this.#place.lineage, this.#valueOf));
+    const { translation } = this.#ports;
+    const counted = committed(batches, aborted);
+    await translation.prepare(counted.flatMap((batch) => batch.records));
+    const read = counted.flatMap((batch) => logRecords(batch, this.#place.lineage, translation.valueOf));
     // The first batch may begin before the place that was asked for.
     return {
-      records: counted.filter((record) => record.position >= position),
+      records: read.filter((record) => record.position >= position),
       next: Math.max(at, (batches.at(-1)?.last ?? -1) + 1),
     };
   }
-
-  readonly #valueOf = (record: KafkaRecord): Uint8Array => rawValue(record);
 
   /** A place that the log does not hold means that it was trimmed, or that this is not the log that was read before. */
   async #demandHeld(partition: number, at: number, what: string): Promise<void> {

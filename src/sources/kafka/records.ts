@@ -48,5 +48,3 @@ export function logRecords(
     return { ...base, value: value ?? NO_VALUE, control };
   });
 }
-
-export const rawValue = ({ value }: KafkaRecord): Uint8Array => value ?? NO_VALUE;
