@@ -7,7 +7,7 @@ import { readWithKafkajs } from '../support/kafka-oracle.ts';
 
 const PARTITIONS = 6;
 
-describeKafka('the Kafka log while leaders change', 3, (kafka) => {
+describeKafka('the Kafka log while leaders change', { nodes: 3 }, (kafka) => {
   const open = (topic: string): Promise<KafkaLog> =>
     openKafkaLog({
       brokers: kafka().brokers,

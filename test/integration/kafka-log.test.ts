@@ -5,7 +5,7 @@ import { describeKafka } from '../support/kafka-services.ts';
 
 const PARTITIONS = 3;
 
-describeKafka('the Kafka log', 1, (kafka) => {
+describeKafka('the Kafka log', {}, (kafka) => {
   sourceConformance('Kafka log', async (): Promise<LogFixture> => {
     const { own, brokers } = kafka();
     const topic = await kafka().topic(PARTITIONS);

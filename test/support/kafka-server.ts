@@ -9,12 +9,15 @@ import { fileURLToPath } from 'node:url';
 import { systemClock } from '../../src/clock.ts';
 import { type FlakyProxy, flakyProxy } from './flaky-proxy.ts';
 import { kafkaJars } from './kafka-jars.ts';
+import { type Secured, securedBy } from './kafka-secured.ts';
 
 export interface KafkaServers {
   /** `host:port` of each broker. */
   readonly brokers: readonly string[];
   /** The first broker through a proxy, and what it calls itself there is the proxy's address, too. */
   readonly flaky: { readonly broker: string; readonly proxy: FlakyProxy };
+  /** The first broker over TLS, to clients that log in; where it was asked for. */
+  readonly secure: { readonly broker: string; readonly ca: string } | undefined;
   /** By number, from 1, as leaders are named. Resolves once the process is gone. */
   kill(node: number, signal?: NodeJS.Signals): Promise<void>;
   /** Starts it again on the same data and ports. */
@@ -27,6 +30,7 @@ interface Ports {
   readonly controller: number;
   /** The listener behind the proxy. */
   readonly proxied: number;
+  readonly secure: number;
 }
 
 export async function freePort(): Promise<number> {
@@ -39,25 +43,34 @@ export async function freePort(): Promise<number> {
 }
 
 /** Topics are as P4 demands by default, so that a test says what it does otherwise. Elections are quick. */
-function properties(node: number, all: readonly Ports[], dir: string, proxyPort: number): string {
-  const { client, controller, proxied } = all[node - 1]!;
+function properties(
+  node: number,
+  all: readonly Ports[],
+  dir: string,
+  proxyPort: number,
+  secured: Secured | undefined,
+): string {
+  const { client, controller, proxied, secure } = all[node - 1]!;
   const replication = all.length >= 3 ? 3 : 1;
   const behind = node === 1 ? [`,PROXIED://127.0.0.1:${proxied}`, `,PROXIED://127.0.0.1:${proxyPort}`] : ['', ''];
+  const locked = node === 1 && secured !== undefined ? `,SECURE://127.0.0.1:${secure}` : '';
   return Object.entries({
+    ...(locked === '' ? {} : secured?.properties),
     'process.roles': 'broker,controller',
     'node.id': node,
     'controller.quorum.voters': all.map((ports, n) => `${n + 1}@127.0.0.1:${ports.controller}`).join(','),
-    listeners: `PLAINTEXT://127.0.0.1:${client},CONTROLLER://127.0.0.1:${controller}${behind[0]}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${client}${behind[1]}`,
+    listeners: `PLAINTEXT://127.0.0.1:${client},CONTROLLER://127.0.0.1:${controller}${behind[0]}${locked}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${client}${behind[1]}${locked}`,
     'controller.listener.names': 'CONTROLLER',
     'inter.broker.listener.name': 'PLAINTEXT',
-    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT',
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,SECURE:SASL_SSL',
     'log.dirs': join(dir, 'data'),
     'auto.create.topics.enable': false,
     'default.replication.factor': replication,
     'min.insync.replicas': replication > 1 ? 2 : 1,
     'log.message.timestamp.type': 'LogAppendTime',
     'log.retention.check.interval.ms': 500,
+    'log.initial.task.delay.ms': 500,
     'offsets.topic.num.partitions': 4,
     'offsets.topic.replication.factor': replication,
     'transaction.state.log.num.partitions': 4,
@@ -96,11 +109,11 @@ class Node {
     return join(this.#dir, 'server.properties');
   }
 
-  format(text: string): void {
+  format(text: string, more: readonly string[]): void {
     mkdirSync(this.#dir, { recursive: true });
     writeFileSync(this.#config, text);
     const light = ['-Xmx128m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', ...logging(join(this.#dir, 'format.log'))];
-    const args = ['kafka.tools.StorageTool', 'format', '-t', CLUSTER, '-c', this.#config];
+    const args = ['kafka.tools.StorageTool', 'format', '-t', CLUSTER, '-c', this.#config, ...more];
     execFileSync('java', [...light, '-cp', this.#classes, ...args], { stdio: 'pipe' });
   }
 
@@ -127,22 +140,38 @@ class Node {
   }
 }
 
+export interface KafkaOptions {
+  readonly nodes?: 1 | 3;
+  /** With a listener for clients that log in over TLS (see kafka-secured.ts). */
+  readonly secure?: boolean;
+}
+
 /** One broker, or three that replicate to each other. */
-export async function startKafka({ nodes = 1 }: { readonly nodes?: 1 | 3 } = {}): Promise<KafkaServers> {
+export async function startKafka({ nodes = 1, secure = false }: KafkaOptions = {}): Promise<KafkaServers> {
   const jars = kafkaJars();
   if (jars === undefined) throw new Error('start Kafka: no jars, or no Java, on this machine');
   const dir = mkdtempSync(join(tmpdir(), 'meterfold-kafka-'));
   const ports: Ports[] = [];
   for (let n = 0; n < nodes; n += 1)
-    ports.push({ client: await freePort(), controller: await freePort(), proxied: await freePort() });
+    ports.push({
+      client: await freePort(),
+      controller: await freePort(),
+      proxied: await freePort(),
+      secure: await freePort(),
+    });
   const behind = { host: '127.0.0.1', port: ports[0]!.proxied, user: '', database: '' };
   const proxy = await flakyProxy(behind);
   const all = ports.map((_, n) => new Node(join(dir, `n${n + 1}`), jars, nodes > 1 ? '320m' : '384m'));
-  all.forEach((node, n) => node.format(properties(n + 1, ports, join(dir, `n${n + 1}`), proxy.connection.port)));
+  const secured = secure ? securedBy(dir) : undefined;
+  all.forEach((node, n) => {
+    const text = properties(n + 1, ports, join(dir, `n${n + 1}`), proxy.connection.port, secured);
+    node.format(text, secured?.format ?? []);
+  });
   await Promise.all(all.map((node) => node.start()));
   return {
     brokers: ports.map(({ client }) => `127.0.0.1:${client}`),
     flaky: { broker: `127.0.0.1:${proxy.connection.port}`, proxy },
+    secure: secured && { broker: `127.0.0.1:${ports[0]!.secure}`, ca: secured.ca },
     kill: (node, signal = 'SIGKILL') => all[node - 1]!.kill(signal),
     start: (node) => all[node - 1]!.start(),
     stop: async () => {

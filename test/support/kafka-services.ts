@@ -7,7 +7,7 @@ import { type Admin, Kafka, logLevel } from 'kafkajs';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { KAFKA_VERSION, kafkaJars } from './kafka-jars.ts';
-import { type KafkaServers, startKafka } from './kafka-server.ts';
+import { type KafkaOptions, type KafkaServers, startKafka } from './kafka-server.ts';
 import { report } from './services.ts';
 
 const isCi = process.env.CI === 'true';
@@ -61,14 +61,14 @@ export async function connectKafka(brokers: readonly string[], own?: KafkaServer
 const given = (process.env.METERFOLD_TEST_KAFKA_BROKERS ?? '').split(',').filter((broker) => broker !== '');
 
 /** The suite on Kafka: given brokers where one will do, else brokers of one's own. */
-export function describeKafka(title: string, nodes: 1 | 3, suite: (kafka: () => TestKafka) => void): void {
-  const isGiven = given.length > 0 && nodes === 1;
+export function describeKafka(title: string, options: KafkaOptions, suite: (kafka: () => TestKafka) => void): void {
+  const isGiven = given.length > 0 && options.nodes !== 3 && options.secure !== true;
   const name = isGiven ? `Kafka at ${given.join(',')}` : `Apache Kafka ${KAFKA_VERSION}`;
   if (!isGiven && kafkaJars() === undefined) return void missing(title, name);
   describe(`${title} on ${name}`, () => {
     let kafka: TestKafka | undefined;
     beforeAll(async () => {
-      const own = isGiven ? undefined : await startKafka({ nodes });
+      const own = isGiven ? undefined : await startKafka(options);
       kafka = await connectKafka(own?.brokers ?? given, own);
     }, 120_000);
     afterAll(async () => {
