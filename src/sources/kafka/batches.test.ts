@@ -2,15 +2,18 @@ import { expect, test } from 'vitest';
 import { decodeBatches, type RecordBatch } from './batches.ts';
 import { committed } from './committed.ts';
 import { registerCodecs } from './compression.ts';
-import { encodeBatch, type OutgoingRecord } from './kafkajs.ts';
+import { encodeBatch, type OutgoingRecord } from './batch-encoder.ts';
+import { crc32c } from './kafkajs.ts';
 import { logRecords } from './records.ts';
 
 registerCodecs();
 
-const record = (key: string | null, value: string, headers = {}): OutgoingRecord => ({
+const record = (key: string | null, value: string, headers: Record<string, string> = {}): OutgoingRecord => ({
   key: key === null ? null : Buffer.from(key),
   value: Buffer.from(value),
-  headers,
+  headers: Object.entries(headers)
+    .flat()
+    .map((text) => Buffer.from(text)),
 });
 const fields = { compression: 0, producerId: '7', producerEpoch: 0, firstSequence: 0, timestamp: 1_790_000_000_000 };
 
@@ -47,6 +50,22 @@ test('batches are read with their places, keys, values and headers, also beyond 
   expect(two?.records).toMatchObject([{ offset: far, key: Buffer.from('ü'), value: Buffer.from('y'.repeat(300)) }]);
 });
 
+test('lengths of every size are written as they are read', async () => {
+  const sizes = [0, 1, 62, 63, 64, 65, 126, 127, 128, 8190, 8191, 8192, 8193, 1_048_575, 1_048_576];
+  const records = sizes.flatMap((size) => [
+    record('k'.repeat(size), 'v'),
+    record(null, 'v'.repeat(size), { h: 'x'.repeat(size) }),
+  ]);
+  const many = Array.from({ length: 9000 }, (_, n) => record(null, `${n}`));
+  for (const all of [records, many]) {
+    const [batch] = await decodeBatches(await batchAt(0, all), 'here');
+    expect(batch?.records.map(({ key, value }) => [key?.length, value?.length])).toEqual(
+      all.map(({ key, value }) => [key?.length, value.length]),
+    );
+    expect(batch?.last).toBe(all.length - 1);
+  }
+});
+
 test('a last batch that breaks off is left for the next fetch', async () => {
   const [first, second] = [await batchAt(0, [record('a', 'x')]), await batchAt(1, [record('a', 'y')])];
   for (let cut = 0; cut < second.length; cut += 1) {
@@ -68,7 +87,6 @@ test('an old message format and a batch that cannot be unpacked are told', async
   const old = await batchAt(9, [record('a', 'x')]);
   old.writeInt8(1, 16);
   await expect(decodeBatches(old, 'here')).rejects.toThrow('read here: the batch at 9 has message format 1');
-  const { crc32c } = await import('./kafkajs.ts');
   for (const [codec, code] of [
     [1, 'LOG_DISORDER'],
     [2, 'LOG_DISORDER'],

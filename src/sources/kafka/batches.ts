@@ -28,20 +28,24 @@ export interface RecordBatch {
 }
 
 /** From the start of a batch. `LENGTH` counts from behind itself. */
-const AT = {
+export const AT = {
   length: 8,
+  leaderEpoch: 12,
   magic: 16,
   crc: 17,
   attributes: 21,
   lastDelta: 23,
+  firstTime: 27,
   greatestTime: 35,
   producer: 43,
+  producerEpoch: 51,
+  firstSequence: 53,
   count: 57,
   records: 61,
-};
-const LENGTH_ENDS = 12;
+} as const;
+export const LENGTH_ENDS = 12;
+export const MAGIC = 2;
 const [CODEC, LOG_APPEND_TIME, TRANSACTIONAL, CONTROL] = [0x07, 0x08, 0x10, 0x20];
-const MAGIC = 2;
 
 /** The whole batches; a broker cuts the last one off where it does not fit. Throws LOG_DISORDER for one that is damaged. */
 export async function decodeBatches(bytes: Buffer, where: string): Promise<RecordBatch[]> {

@@ -1,6 +1,6 @@
 /**
- * The only file that reaches into kafkajs: its connection (framing, TLS, SASL, request queue), its older requests and its
- * record encoder. Not its consumer and producer, whose promises are weaker than those of a log (ADR 14). The version is
+ * The only file that reaches into kafkajs: its connection (framing, TLS, SASL, request queue), its older requests,
+ * its codecs. Not its consumer and producer, whose promises are weaker than those of a log (ADR 14). The version is
  * pinned, because what is below `kafkajs/src` is nobody's public contract.
  */
 import { createRequire } from 'node:module';
@@ -110,25 +110,6 @@ export interface BrokerOptions {
   readonly requestTimeout: number;
 }
 
-export interface OutgoingRecord {
-  readonly key: Buffer | null;
-  readonly value: Buffer;
-  readonly headers: Readonly<Record<string, string>>;
-}
-interface RecordFields extends OutgoingRecord {
-  readonly offsetDelta: number;
-}
-interface BatchFields {
-  readonly compression: number;
-  readonly records: readonly Encoder[];
-  readonly firstTimestamp: number;
-  readonly maxTimestamp: number;
-  readonly producerId: string;
-  readonly producerEpoch: number;
-  readonly firstSequence: number;
-  readonly lastOffsetDelta: number;
-}
-
 /** The codecs of kafkajs, shared by all that encode and decode batches; snappy, lz4 and zstd have to be put in. */
 export interface Codec {
   compress(encoder: { readonly buffer: Buffer }): Promise<Buffer>;
@@ -146,9 +127,6 @@ const { createLogger, LEVELS } = load('loggers') as {
   createLogger: (options: object) => unknown;
   LEVELS: { readonly NOTHING: number };
 };
-const recordOf = load('protocol/recordBatch/record/v0') as (fields: RecordFields) => Encoder;
-const { RecordBatch: batchOf } = load('protocol/recordBatch/v0') as { RecordBatch: (of: BatchFields) => Promise<Encoder> };
-
 export const crc32c = load('protocol/recordBatch/crc32C') as (bytes: Buffer) => number;
 export const { Codecs: codecs } = load('protocol/message/compression') as { Codecs: Record<number, () => Codec> };
 
@@ -160,22 +138,4 @@ const silent = createLogger({ level: LEVELS.NOTHING, logCreator: () => () => und
 export function makeBroker(options: BrokerOptions): Broker {
   const common = { ...options, logger: silent, socketFactory: makeSocketFactory(), enforceRequestTimeout: true };
   return new BrokerClass({ connectionPool: new ConnectionPoolClass(common), logger: silent, allowAutoTopicCreation: false });
-}
-
-/** One record batch, as the log keeps it. */
-export async function encodeBatch(
-  records: readonly OutgoingRecord[],
-  fields: Pick<BatchFields, 'compression' | 'producerId' | 'producerEpoch' | 'firstSequence'> & {
-    readonly timestamp: number;
-  },
-): Promise<Buffer> {
-  const { timestamp, ...rest } = fields;
-  const batch = await batchOf({
-    ...rest,
-    records: records.map((record, offsetDelta) => recordOf({ ...record, offsetDelta })),
-    firstTimestamp: timestamp,
-    maxTimestamp: timestamp,
-    lastOffsetDelta: records.length - 1,
-  });
-  return batch.buffer;
 }

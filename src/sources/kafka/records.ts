@@ -3,7 +3,7 @@ import type { Control, LogRecord } from '../../contract.ts';
 import { MeterError } from '../../errors.ts';
 import { decodeControl, encodeControl, positionOf } from '../postgres-position.ts';
 import type { KafkaRecord, RecordBatch } from './batches.ts';
-import type { OutgoingRecord } from './kafkajs.ts';
+import type { OutgoingRecord } from './batch-encoder.ts';
 
 /** Told from an event by a header: no value, whatever its bytes, is taken for one. */
 const HEADER = 'meterfold';
@@ -14,13 +14,13 @@ const view = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byte
 export const eventRecord = (routingKey: string, value: Uint8Array): OutgoingRecord => ({
   key: Buffer.from(routingKey),
   value: view(value),
-  headers: {},
+  headers: [],
 });
 
 export const controlRecord = (control: Control): OutgoingRecord => ({
   key: null,
   value: view(encodeControl(control)),
-  headers: { [HEADER]: CONTROL },
+  headers: [Buffer.from(HEADER), Buffer.from(CONTROL)],
 });
 
 /** Of a foreign producer, too: the tables take every text but one with a NUL in it. */

@@ -10,7 +10,7 @@ import { positionOf } from '../postgres-position.ts';
 import { decodeProduce, encodeProduce, PRODUCE, PRODUCE_BY_NAME, PRODUCE_BY_UUID, type Produced } from './api-produce.ts';
 import { type Cluster, type Leader, unavailable } from './cluster.ts';
 import { demandNone, isSequenceLost } from './codes.ts';
-import { encodeBatch, type OutgoingRecord } from './kafkajs.ts';
+import { encodeBatch, type OutgoingRecord } from './batch-encoder.ts';
 
 export type Outcome = Written | Error;
 
