@@ -62,7 +62,7 @@ describeKafka('the Kafka log while leaders change', { nodes: 3 }, (kafka) => {
       (a, b) => a.partitionId - b.partitionId,
     ).map(({ leader }) => leader);
 
-  test('leaders move while events are written: none that was acknowledged is lost or twice', async () => {
+  test('KAF-8: leaders move while events are written: none that was acknowledged is lost or twice', async () => {
     const topic = await kafka().topic(PARTITIONS);
     const log = await open(topic);
     const pumping = pump(log);
@@ -88,7 +88,7 @@ describeKafka('the Kafka log while leaders change', { nodes: 3 }, (kafka) => {
     await log.close();
   }, 180_000);
 
-  test('a leader is killed and started again while events are written: none that was acknowledged is lost or twice', async () => {
+  test('KAF-8: a leader is killed and started again while events are written: none that was acknowledged is lost or twice', async () => {
     const topic = await kafka().topic(PARTITIONS);
     const log = await open(topic);
     const pumping = pump(log);

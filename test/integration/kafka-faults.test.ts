@@ -9,12 +9,12 @@ import { describeKafka, eventually } from '../support/kafka-services.ts';
 
 const never = new AbortController().signal;
 
-describeKafka('faults of the Kafka log', {}, (kafka) => {
+describeKafka('faults of the Kafka log', { own: true }, (kafka) => {
   const open = openerOf(kafka);
   const through = (): { brokers: string[] } => ({ brokers: [kafka().own!.flaky.broker] });
 
   describe('a producer', () => {
-    test('whose answer was lost sends the same batch again, and the log has it once', async () => {
+    test('KAF-9: whose answer was lost sends the same batch again, and the log has it once', async () => {
       const topic = await kafka().topic(1);
       const log = await open(topic, { ...through(), patienceMs: 20_000 });
       const lineage = await firstOf(log);
@@ -29,7 +29,7 @@ describeKafka('faults of the Kafka log', {}, (kafka) => {
       expect((await readToEnd(log, lineage)).map(textOf)).toEqual(['before', 'lost 1', 'lost 2', 'after']);
     });
 
-    test('that gave a batch up, which was written all the same, never takes its place for another one', async () => {
+    test('KAF-9: that gave a batch up, which was written all the same, never takes its place for another one', async () => {
       const topic = await kafka().topic(1);
       const log = await open(topic, { ...through(), patienceMs: 300 });
       const lineage = await firstOf(log);
@@ -133,7 +133,7 @@ describeKafka('faults of the Kafka log', {}, (kafka) => {
     const texts = Array.from({ length: 700 }, (_, n) => `${n} ${'usage '.repeat(n % 40)}${randomBytes(20).toString('hex')}`);
 
     for (const codec of ['gzip', 'snappy', 'lz4', 'zstd'] as const) {
-      test(`${codec} as brokers write it is read`, async () => {
+      test(`KAF-10: ${codec} as brokers write it is read`, async () => {
         // The broker unpacks what it is sent and packs it anew, in its own implementation.
         const topic = await kafka().topic(1, { 'compression.type': codec });
         const log = await open(topic);

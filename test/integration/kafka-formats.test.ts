@@ -76,7 +76,7 @@ describeKafka('formats of the Kafka log', {}, (kafka) => {
       expect((await readToEnd(log, await firstOf(log))).map(decoded)).toEqual([expected, 'MISSING_FIELD']);
     });
 
-    test('in binary mode have their attributes in headers', async () => {
+    test('KAF-11: in binary mode have their attributes in headers', async () => {
       const data = '{"quantity":"1.5","region":"eu"}';
       const topic = await produced([
         { value: data, headers: headers() },

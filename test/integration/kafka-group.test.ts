@@ -5,7 +5,7 @@ import { describeKafka } from '../support/kafka-services.ts';
 
 const PARTITIONS = 7;
 
-describeKafka('groups of the Kafka log', {}, (kafka) => {
+describeKafka('groups of the Kafka log', { own: true }, (kafka) => {
   const open = openerOf(kafka);
 
   /** Who holds what now, and whether two ever held one. */
@@ -38,7 +38,7 @@ describeKafka('groups of the Kafka log', {}, (kafka) => {
   const quick = { sessionMs: 6000, heartbeatMs: 100 };
   const poll = { timeout: 30_000, interval: 50 };
 
-  test('members share evenly, take over what is given up once it is drained, and go on with the rest meanwhile', async () => {
+  test('KAF-12: members share evenly, take over what is given up once it is drained, and go on with the rest meanwhile', async () => {
     const topic = await kafka().topic(PARTITIONS);
     const ledger = new Ledger();
     const members = new Map<string, { stop: AbortController; done: Promise<void> }>();

@@ -10,7 +10,7 @@ import { describeKafka, eventually } from '../support/kafka-services.ts';
 const never = new AbortController().signal;
 const position = (offset: number): string => String(offset).padStart(20, '0');
 
-describeKafka('topics of the Kafka log', {}, (kafka) => {
+describeKafka('topics of the Kafka log', { own: true }, (kafka) => {
   const open = openerOf(kafka);
 
   const configure = (topic: string, name: string, value: string): Promise<unknown> =>
@@ -46,7 +46,7 @@ describeKafka('topics of the Kafka log', {}, (kafka) => {
       }
     });
 
-    test('every setting that is wrong is named at once', async () => {
+    test('KAF-1: every setting that is wrong is named at once', async () => {
       const wrong = {
         'cleanup.policy': 'compact',
         'message.timestamp.type': 'CreateTime',
@@ -71,7 +71,7 @@ describeKafka('topics of the Kafka log', {}, (kafka) => {
       await expect(open(topic, { brokers: ['127.0.0.1:1'] })).rejects.toMatchObject({ code: 'LOG_UNAVAILABLE' });
     });
 
-    test('a topic that lets producers set the time later on stops its readers', async () => {
+    test('KAF-7: a topic that lets producers set the time later on stops its readers', async () => {
       const topic = await kafka().topic(1);
       const log = await open(topic);
       demandWritten(await log.append([outgoing('acme', 'before')]));
@@ -94,7 +94,7 @@ describeKafka('topics of the Kafka log', {}, (kafka) => {
   });
 
   describe('transactions', () => {
-    test('what was aborted is not read, what was committed is, and markers only move the position', async () => {
+    test('KAF-2: what was aborted is not read, what was committed is, and markers only move the position', async () => {
       const topic = await kafka().topic(1);
       const log = await open(topic);
       const producer = kafka().client.producer({ transactionalId: topic, idempotent: true, maxInFlightRequests: 1 });
@@ -129,7 +129,7 @@ describeKafka('topics of the Kafka log', {}, (kafka) => {
       }
     });
 
-    test('an open transaction holds readers back, is shown as such, and as hung when it lasts', async () => {
+    test('KAF-3: an open transaction holds readers back, is shown as such, and as hung when it lasts', async () => {
       const topic = await kafka().topic(1);
       let now = Date.now();
       const clock = { now: () => now, sleep: () => new Promise<void>((resolve) => setTimeout(resolve, 5)) };
@@ -168,7 +168,7 @@ describeKafka('topics of the Kafka log', {}, (kafka) => {
   });
 
   describe('another log than before', () => {
-    test('a topic that was made again under its name stops readers and writers, whatever it holds', async () => {
+    test('KAF-4: a topic that was made again under its name stops readers and writers, whatever it holds', async () => {
       const topic = await kafka().topic(1);
       const log = await open(topic);
       const old = await firstOf(log);
@@ -212,7 +212,7 @@ describeKafka('topics of the Kafka log', {}, (kafka) => {
       expect(await log.append([outgoing('acme', 'x')])).toMatchObject([{ code: 'LOG_REPLACED' }]);
     });
 
-    test('retention that passed a reader stops it with where the log begins now', async () => {
+    test('KAF-5: retention that passed a reader stops it with where the log begins now', async () => {
       const topic = await kafka().topic(1, { 'segment.bytes': '1048576' });
       const log = await open(topic);
       const lineage = await firstOf(log);
@@ -267,7 +267,7 @@ describeKafka('topics of the Kafka log', {}, (kafka) => {
       }
     });
 
-    test('partitions that were added move no home, own no key, and get control records', async () => {
+    test('KAF-6: partitions that were added move no home, own no key, and get control records', async () => {
       const topic = await kafka().topic(2);
       const log = await open(topic, { partitions: 2 });
       const before = await log.lineages();

@@ -89,7 +89,7 @@ function properties(
 
 const LOGGING = fileURLToPath(new URL('kafka/log4j2.properties', import.meta.url));
 const logging = (path: string): string[] => [`-Dlog4j2.configurationFile=${LOGGING}`, `-Dbroker.log=${path}`];
-const DEADLINE_MS = 60_000;
+const DEADLINE_MS = 150_000;
 /** Any 16 bytes: brokers of one cluster have the same. */
 const CLUSTER = 'MkU3OEVBNTcwNTJENDM2Qg';
 

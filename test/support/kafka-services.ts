@@ -60,9 +60,13 @@ export async function connectKafka(brokers: readonly string[], own?: KafkaServer
 
 const given = (process.env.METERFOLD_TEST_KAFKA_BROKERS ?? '').split(',').filter((broker) => broker !== '');
 
-/** The suite on Kafka: given brokers where one will do, else brokers of one's own. */
-export function describeKafka(title: string, options: KafkaOptions, suite: (kafka: () => TestKafka) => void): void {
-  const isGiven = given.length > 0 && options.nodes !== 3 && options.secure !== true;
+/** The suite on Kafka: given brokers where any will do, else brokers of one's own (`own`: it kills them, or counts on their defaults). */
+export function describeKafka(
+  title: string,
+  options: KafkaOptions & { readonly own?: boolean },
+  suite: (kafka: () => TestKafka) => void,
+): void {
+  const isGiven = given.length > 0 && !(options.own ?? (options.nodes === 3 || options.secure === true));
   const name = isGiven ? `Kafka at ${given.join(',')}` : `Apache Kafka ${KAFKA_VERSION}`;
   if (!isGiven && kafkaJars() === undefined) return void missing(title, name);
   describe(`${title} on ${name}`, () => {
@@ -70,7 +74,7 @@ export function describeKafka(title: string, options: KafkaOptions, suite: (kafk
     beforeAll(async () => {
       const own = isGiven ? undefined : await startKafka(options);
       kafka = await connectKafka(own?.brokers ?? given, own);
-    }, 120_000);
+    }, 300_000);
     afterAll(async () => {
       await kafka?.close();
       report(title, name, 'ran');

@@ -74,7 +74,7 @@ test('a last batch that breaks off is left for the next fetch', async () => {
   expect(await decodeBatches(Buffer.concat([first, second]), 'here')).toHaveLength(2);
 });
 
-test('every damaged bit behind the checksum is noticed', async () => {
+test('KAF-10: every damaged bit behind the checksum is noticed', async () => {
   const whole = await batchAt(0, [record('a', 'x', { h: '1' })]);
   for (let at = 17; at < whole.length; at += 1) {
     const damaged = Buffer.from(whole);

@@ -60,19 +60,27 @@ export class Cluster {
 
   /**
    * What `use` answers when it is given the leader of a partition. What may pass is tried again, with the leaders of then,
-   * until the patience ends. Throws LOG_UNAVAILABLE, LOG_REPLACED, and what `use` throws of another kind.
+   * until the patience ends, or `giveUp` aborts. Throws LOG_UNAVAILABLE, LOG_REPLACED, and what `use` throws of another kind.
    */
-  async withLeader<T>(partition: number, what: string, use: (leader: Leader) => Promise<T>): Promise<T> {
+  async withLeader<T>(
+    partition: number,
+    what: string,
+    use: (leader: Leader) => Promise<T>,
+    giveUp?: AbortSignal,
+  ): Promise<T> {
     const { clock, patienceMs } = this.#options;
     const began = clock.now();
     for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
       try {
+        if (giveUp?.aborted === true) throw new MeterError('LOG_UNAVAILABLE', `${what}: given up`);
         return await use(this.#leaderOf(partition, what));
       } catch (error) {
         if (isSequenceLost(error) || (error instanceof MeterError && error.kind !== 'transient')) throw error;
+        if (giveUp?.aborted === true) throw unavailable(error, what);
         // A clock that was set back counts as time gone by: patience is no promise.
         if (Math.abs(clock.now() - began) >= patienceMs) throw this.#outcome(error, what);
-        await this.#refreshed(error, waitMs, what);
+        await clock.sleep(waitMs, giveUp);
+        await this.#refreshed(error, what);
       }
     }
   }
@@ -92,8 +100,7 @@ export class Cluster {
   }
 
   /** The leaders that `error` may have told of. Not reaching anyone is no reason to stop trying; another topic is. */
-  async #refreshed(because: unknown, waitMs: number, what: string): Promise<void> {
-    await this.#options.clock.sleep(waitMs);
+  async #refreshed(because: unknown, what: string): Promise<void> {
     try {
       await this.refresh();
     } catch (error) {

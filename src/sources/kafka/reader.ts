@@ -48,6 +48,7 @@ export class PartitionReader implements Reader {
   /** Fetched and not yet given. */
   #held: Held | undefined;
   #fetching: Promise<Held> | undefined;
+  readonly #over = new AbortController();
 
   constructor(ports: ReaderPorts, place: Place) {
     this.#ports = ports;
@@ -69,6 +70,7 @@ export class PartitionReader implements Reader {
   }
 
   [Symbol.asyncDispose](): Promise<void> {
+    this.#over.abort();
     return this.#ports.cluster.links.drop(this.#ports.purpose);
   }
 
@@ -112,7 +114,7 @@ export class PartitionReader implements Reader {
     const { cluster } = this.#ports;
     const what = `read ${this.#place.lineage} at ${positionOf(at)}`;
     const fetching = cluster
-      .withLeader(partition, what, (leader) => this.#ask(leader, partition, at, what))
+      .withLeader(partition, what, (leader) => this.#ask(leader, partition, at, what), this.#over.signal)
       .then((fetched) => this.#decode(at, fetched, what));
     // Whoever asks next is told.
     fetching.catch(() => undefined);
