@@ -5,7 +5,8 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-export const KAFKA_VERSION = '4.3.1';
+/** MF_KAFKA_VERSION: another one, from 3.1 on. */
+export const KAFKA_VERSION = process.env.MF_KAFKA_VERSION ?? '4.3.1';
 
 const cache = process.env.MF_CACHE ?? join(homedir(), '.cache', 'meterfold');
 const jars = join(cache, `kafka-${KAFKA_VERSION}`);
@@ -29,7 +30,10 @@ function fetchJars(): void {
     cpSync(fileURLToPath(new URL('kafka/pom.xml', import.meta.url)), join(work, 'pom.xml'));
     const to = [`-Dkafka.version=${KAFKA_VERSION}`, '-DincludeScope=runtime', `-DoutputDirectory=${join(work, 'jars')}`];
     execFileSync('mvn', ['-q', '-B', '-f', join(work, 'pom.xml'), COPY, ...to], { stdio: 'pipe' });
-    if (!existsSync(jars)) renameSync(join(work, 'jars'), jars);
+    renameSync(join(work, 'jars'), jars);
+  } catch (error) {
+    // The other one was first.
+    if (!existsSync(jars)) throw error;
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

@@ -1,7 +1,7 @@
 /**
  * Produce: one record batch to one partition, never more (kafkajs tracks answers by broker, which loses acknowledged messages
  * when a leader moves). Version 13 names the topic by its uuid, so that nothing is ever acknowledged by a topic that was made
- * again under the old name; brokers before 4.1 are asked by name, version 9.
+ * again under the old name; brokers before 4.1 are asked by name, version 9, and then which topic that is.
  *
  *     request   transaction, acks, timeout, [topics] (name or uuid, [partitions] (index, records, tags), tags), tags
  *     response  [topics] (name or uuid, [partitions], tags), throttle, tags

@@ -1,8 +1,16 @@
 /** One topic of a cluster: who leads its partitions now, and trying again where that has changed. */
 import type { Clock } from '../../clock.ts';
 import { asError, MeterError } from '../../errors.ts';
-import { decodeMetadata, encodeMetadata, METADATA, type Node, type PartitionState } from './api-metadata.ts';
-import { demandNone, isSequenceLost, isTopicUnknown } from './codes.ts';
+import {
+  decodeMetadata,
+  encodeMetadata,
+  METADATA,
+  type Metadata,
+  type Node,
+  type PartitionState,
+  type TopicState,
+} from './api-metadata.ts';
+import { demandNone, isSequenceLost, isTopicUnknown, UNKNOWN_TOPIC } from './codes.ts';
 import type { Links } from './links.ts';
 
 export interface ClusterOptions {
@@ -56,6 +64,15 @@ export class Cluster {
       this.#refreshing = undefined;
     });
     return this.#refreshing;
+  }
+
+  /**
+   * Throws LOG_REPLACED where this node knows another topic under the name. What it has taken by name before it answers went
+   * to the one that is ours: a node tells of a topic before it writes for it.
+   */
+  async demandSameAt(node: Node, purpose: string, what: string): Promise<void> {
+    const { topic } = await this.#look(node, purpose, what);
+    this.#demandSame(topic.uuid, what);
   }
 
   /**
@@ -126,22 +143,28 @@ export class Cluster {
 
   async #refresh(): Promise<void> {
     const what = `look up the topic ${this.topic}`;
-    const found = await this.withAny(what, async (node) => {
-      const body = encodeMetadata(this.topic);
-      const { nodes, topic } = await this.links.ask(node, 'look', { api: METADATA, body, decode: decodeMetadata });
-      demandNone(topic?.error ?? 3, what);
-      return { nodes, uuid: topic?.uuid ?? '', partitions: topic?.partitions ?? [] };
-    });
-    this.#uuid ??= found.uuid;
-    if (found.uuid !== this.#uuid) {
-      throw new MeterError('LOG_REPLACED', `${what}: it was made again; its uuid is ${found.uuid}, not ${this.#uuid}`, {
-        value: found.uuid,
-        allowed: 'a topic that is kept: what another one holds was never read',
-      });
-    }
+    const { nodes, topic } = await this.withAny(what, (node) => this.#look(node, 'look', what));
+    this.#uuid ??= topic.uuid;
+    this.#demandSame(topic.uuid, what);
     // A node that has not heard of added partitions yet takes none away.
-    if (found.partitions.length >= this.#partitions.length) this.#partitions = found.partitions;
-    this.#nodes = found.nodes;
+    if (topic.partitions.length >= this.#partitions.length) this.#partitions = topic.partitions;
+    this.#nodes = nodes;
+  }
+
+  async #look(node: Node, purpose: string, what: string): Promise<Metadata & { readonly topic: TopicState }> {
+    const body = encodeMetadata(this.topic);
+    const { nodes, topic } = await this.links.ask(node, purpose, { api: METADATA, body, decode: decodeMetadata });
+    demandNone(topic?.error ?? UNKNOWN_TOPIC, what);
+    if (topic === undefined) throw new RangeError(`${what}: the answer names no topic`);
+    return { nodes, topic };
+  }
+
+  #demandSame(found: string, what: string): void {
+    if (found === this.#uuid) return;
+    throw new MeterError('LOG_REPLACED', `${what}: it was made again; its uuid is ${found}, not ${this.uuid}`, {
+      value: found,
+      allowed: 'a topic that is kept: what another one holds was never read',
+    });
   }
 }
 

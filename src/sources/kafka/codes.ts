@@ -32,6 +32,7 @@ const MEANINGS: ReadonlyMap<number, Meaning> = new Map([
 ]);
 
 export const OFFSET_OUT_OF_RANGE = 1;
+export const UNKNOWN_TOPIC = 3;
 /** The broker does not know the producer's last batch: another producer id is needed, and a new sequence. */
 const SEQUENCE: readonly string[] = ['OUT_OF_ORDER_SEQUENCE_NUMBER', 'INVALID_PRODUCER_EPOCH', 'UNKNOWN_PRODUCER_ID'];
 const NO_TOPIC: readonly string[] = ['UNKNOWN_TOPIC_OR_PARTITION', 'UNKNOWN_TOPIC_ID'];

@@ -54,8 +54,6 @@ export class PartitionWriter {
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
   #session: Session | undefined;
-  /** The last offset that was acknowledged here. */
-  #acknowledged = -1;
 
   constructor(cluster: Cluster, options: WriterOptions, { lineage, partition }: { lineage: string; partition: number }) {
     this.#cluster = cluster;
@@ -150,9 +148,7 @@ export class PartitionWriter {
         firstSequence: session.sequence,
       });
       const { base } = await this.#cluster.withLeader(this.#partition, what, (leader) => this.#ask(leader, batch, what));
-      this.#demandAhead(base, what);
       session.sequence = (session.sequence + records.length) % SEQUENCES;
-      this.#acknowledged = base + records.length - 1;
       return base;
     } catch (error) {
       this.#session = undefined;
@@ -184,15 +180,7 @@ export class PartitionWriter {
     const decode = (payload: Buffer): Produced => decodeProduce(payload, version);
     const produced = await links.ask(node, this.#purpose, { api: { ...PRODUCE, version }, body, decode, waitMs: timeoutMs });
     demandNone(produced.error, what, produced.message);
+    if (version === PRODUCE_BY_NAME) await this.#cluster.demandSameAt(node, this.#purpose, what);
     return produced;
-  }
-
-  /** Where the topic is asked by its name, another one of that name would begin anew. */
-  #demandAhead(base: number, what: string): void {
-    if (base > this.#acknowledged) return;
-    throw new MeterError(
-      'LOG_REPLACED',
-      `${what}: it was given ${positionOf(base)}, behind ${positionOf(this.#acknowledged)}`,
-    );
   }
 }
