@@ -9,9 +9,7 @@ function stage() {
     (partition, giveUp) => {
       log.push(`begin ${partition}`);
       return new Promise((resolve, reject) => {
-        const end = (): void => void (running.delete(partition), resolve());
-        const fail = (): void => void (running.delete(partition), reject(new Error(`partition ${partition}`)));
-        running.set(partition, { giveUp, end, fail });
+        running.set(partition, { giveUp, end: resolve, fail: () => reject(new Error(`partition ${partition}`)) });
       });
     },
     () => void log.push('ended'),
