@@ -6,8 +6,8 @@ import type { RecordBatch } from './batches.ts';
 const isAbortMarker = ({ isControl, records }: RecordBatch): boolean => isControl && records[0]?.key?.readInt16BE(2) === 0;
 
 /**
- * Leaves out the markers and what was aborted. `aborted` are the transactions that reach into these batches, as the broker
- * lists them: each begins at its first offset, and ends with its producer's abort marker.
+ * Leaves out the markers and what was aborted. `aborted` are the transactions that reach into these batches, by their ends, as the
+ * broker lists them: each begins at its first offset, and ends with its producer's abort marker.
  */
 export function committed(batches: readonly RecordBatch[], aborted: readonly Aborted[]): RecordBatch[] {
   const ahead = [...aborted].sort((a, b) => a.first - b.first);
