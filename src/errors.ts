@@ -46,6 +46,7 @@ export const FAILURES = {
   LOG_REPLACED: 'fatal',
   LOG_TRIMMED: 'fatal',
   LOG_DISORDER: 'fatal',
+  LOG_MISCONFIGURED: 'fatal',
   SPEED_MISCONFIGURED: 'fatal',
 } as const satisfies Record<string, FailureKind>;
 

@@ -29,7 +29,10 @@ export type { ArchiveRecord } from './wire.ts';
 const MARKER = Buffer.concat([Buffer.from([0xc3, 0x01]), fingerprint(canonicalSchema(eventType))]);
 
 /** An event as the value of a record of the log. */
-export const encodeEvent = (event: UsageEvent): Uint8Array => Buffer.concat([MARKER, eventType.toBuffer(toWire(event))]);
+export const encodeEvent = (event: UsageEvent): Uint8Array => encodeWireEvent(eventType.toBuffer(toWire(event)));
+
+/** The same for what is written in the event's schema already. */
+export const encodeWireEvent = (body: Buffer): Uint8Array => Buffer.concat([MARKER, body]);
 
 /** The event, or why the bytes are none. Fields pass the same checks as at the edge: a foreign writer may have skipped them. */
 export function decodeEvent(bytes: Uint8Array): UsageEvent | Fault {

@@ -1,6 +1,7 @@
 /** Bytes to events. What is no event keeps its fault; control records pass untouched. */
 import type { LogRecord, Processor } from '../contract.ts';
 import { decodeEvent } from '../domain/avro.ts';
+import { fromCloudEvent } from '../domain/cloudevents.ts';
 import { checkEvent, type NativeFields, type UsageEvent } from '../domain/event.ts';
 import { fault, type Fault, isFault } from '../domain/fault.ts';
 import { parseJson } from '../domain/json.ts';
@@ -17,7 +18,10 @@ const SHOWN_BYTES = 200;
 
 function fromJson(value: Uint8Array): UsageEvent | Fault {
   try {
-    return checkEvent(parseJson(value) as NativeFields);
+    const json = parseJson(value) as NativeFields;
+    // No field of an event: a foreign producer wrote a CloudEvent.
+    const fields = 'specversion' in json ? fromCloudEvent(json) : json;
+    return isFault(fields) ? fields : checkEvent(fields);
   } catch (error) {
     const begins = Buffer.from(value.subarray(0, SHOWN_BYTES)).toString();
     if (error instanceof TypeError) return fault('BAD_TEXT', '', begins, 'the record is not UTF-8');
@@ -25,7 +29,7 @@ function fromJson(value: Uint8Array): UsageEvent | Fault {
   }
 }
 
-/** By the first byte: native JSON, else an Avro single object. */
+/** By the first byte: JSON, of an event or a CloudEvent, else an Avro single object. */
 export const decode = (): Processor<LogRecord, Decoded> => ({
   name: 'decode',
   process: (record) => {

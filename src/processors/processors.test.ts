@@ -55,6 +55,22 @@ describe('decode', () => {
     expect(decoded(native())).toEqual({ record: native(), event: EVENT });
   });
 
+  test('reads a CloudEvent in JSON as the edge does, and names what is wrong with one', () => {
+    const { event_type: type, event_timestamp: time } = NATIVE;
+    const cloud = {
+      specversion: '1.0',
+      id: '1',
+      source: 'edge',
+      type,
+      time,
+      subject: 'acme',
+      data: { quantity: '1.5', model: 'small' },
+    };
+    expect(decoded(recordOf(JSON.stringify(cloud))).event).toEqual({ ...EVENT, key: '4:edge:1' });
+    expect(decoded(recordOf(JSON.stringify({ ...cloud, id: '' }))).fault).toMatchObject({ code: 'EMPTY', field: 'id' });
+    expect(decoded(recordOf(JSON.stringify({ ...cloud, time: 'noon' }))).fault).toMatchObject({ field: 'event_timestamp' });
+  });
+
   test('lets control records pass untouched, whatever they hold', () => {
     expect(decoded(TICK)).toEqual({ record: TICK });
   });
