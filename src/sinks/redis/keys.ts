@@ -1,0 +1,58 @@
+/**
+ * The names of what a bucket holds. All carry the bucket's hash tag, so that one script reaches them in a Cluster, and the
+ * mark of its incarnation, so that what was left by an older one is never taken for this one's.
+ */
+import { createHash } from 'node:crypto';
+
+/** Hashes that the cells of one segment are spread over, by tenant: small ones stay in their compact form. */
+export const CELL_HASHES = 64;
+/** Digests of one page are found by the first of their bytes; pages of a bucket and epoch: 2^bits. */
+export const LEAST_BITS = 8;
+export const MOST_BITS = 16;
+
+const MARK_LENGTH = 6;
+const markOf = (incarnation: string): string =>
+  createHash('sha256').update(incarnation).digest('base64url').slice(0, MARK_LENGTH);
+
+const FNV_OFFSET = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
+
+/** Which hash holds a tenant's cells. Never changes: a process of another version must look in the same place. */
+export function hashOfTenant(tenant: string): number {
+  let hash = FNV_OFFSET;
+  for (let n = 0; n < tenant.length; n += 1) hash = Math.imul(hash ^ tenant.charCodeAt(n), FNV_PRIME);
+  return ((hash ^ (hash >>> 16)) >>> 0) % CELL_HASHES;
+}
+
+export class BucketKeys {
+  /** The hash with everything but digests and cells. */
+  readonly state: string;
+  readonly #prefix: string;
+  #incarnation = '';
+  #mark = '';
+
+  constructor(prefix: string, bucket: number) {
+    this.#prefix = `${prefix}{${bucket}}`;
+    this.state = `${this.#prefix}s`;
+  }
+
+  /** The page of an epoch that holds the digests which begin with the bits of `page`. At most 30 characters: 32 bytes in Redis. */
+  page(incarnation: string, epoch: number, page: number): string {
+    return `${this.pages(incarnation, epoch)}${page.toString(36)}`;
+  }
+
+  /** What the names of an epoch's pages begin with. */
+  pages(incarnation: string, epoch: number): string {
+    return `${this.#prefix}d${this.#markOf(incarnation)}${epoch.toString(36)}.`;
+  }
+
+  cells(incarnation: string, lineage: string, segment: number, hash: number): string {
+    return `${this.#prefix}c${this.#markOf(incarnation)}${segment.toString(36)}.${hash.toString(36)}.${lineage}`;
+  }
+
+  /** One bucket has one incarnation for a long time. */
+  #markOf(incarnation: string): string {
+    if (incarnation !== this.#incarnation) [this.#incarnation, this.#mark] = [incarnation, markOf(incarnation)];
+    return this.#mark;
+  }
+}
