@@ -113,6 +113,8 @@ export function speedStoreConformance(name: string, make: () => Promise<SpeedFix
           [1].map((n) => speedRecord(n, 1n)),
         ),
       );
+      // Read from the start of a segment, below the fence that the worker knows of.
+      await store.apply(request(3, [speedRecord(0, 1n, { digest: digestOf(90) })], { prev: at(3) }));
       expect(await state()).toBe(before);
       await store.apply(
         request(

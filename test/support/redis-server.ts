@@ -64,7 +64,10 @@ export function client(port: number, options: Record<string, unknown> = {}): Red
   return redis;
 }
 
-export async function startRedis(settings: readonly string[] = []): Promise<RedisServer> {
+export async function startRedis(
+  settings: readonly string[] = [],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<RedisServer> {
   const program = redisProgram();
   if (program === undefined) throw new Error('start redis: no server program on this machine');
   const dir = mkdtempSync(join(tmpdir(), 'meterfold-redis-'));
@@ -73,7 +76,7 @@ export async function startRedis(settings: readonly string[] = []): Promise<Redi
   let child: ChildProcess;
   const run = async (): Promise<void> => {
     const own = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no'];
-    child = spawn(program, [...own, ...settings], { stdio: 'ignore' });
+    child = spawn(program, [...own, ...settings], { stdio: 'ignore', env: { ...process.env, ...environment } });
     const probe = client(port);
     try {
       await until(`redis on ${port} answers`, async () => probe.ping());

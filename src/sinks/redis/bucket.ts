@@ -17,7 +17,7 @@ import { cellsOf, codeAndSeen, numbersOf, type Seen, seenOf, type State, stateOf
 import { bitsFor, type Epoch, FIRST_BITS, parseEpochs, withEpochs } from './epochs.ts';
 import { redisFailure } from './failures.ts';
 import { BucketKeys, CELL_HASHES, hashOfTenant } from './keys.ts';
-import { keptIn, type Keyed, type Place } from './plan.ts';
+import { keptIn, type Keyed, type Place } from './digests.ts';
 import { Arguments, type ScriptCall } from './request.ts';
 import { type Operation, type Reply, runScript } from './scripts.ts';
 

@@ -2,7 +2,7 @@
 import type { AdvanceRequest, ApplyRequest, FenceState, Position } from '../../contract.ts';
 import { formatFence } from './decode.ts';
 import { type Epoch, formatEpochs } from './epochs.ts';
-import type { Place } from './plan.ts';
+import type { Place } from './digests.ts';
 import { planOf, planOfKeys } from './plan.ts';
 import { Arguments, type ScriptCall } from './request.ts';
 
@@ -17,7 +17,9 @@ const numberOr = (value: number | undefined): string => (value === undefined ? '
 /** Records below the fence are cropped here; the script demands that the fence is where they were cropped. */
 export function applyCall(request: ApplyRequest, believed: Believed, place: Place, slot: number): ScriptCall {
   const { fence = '', epochs } = believed;
-  const records = fence > request.prev ? request.records.filter((r) => r.position >= fence) : request.records;
+  const [first] = request.records;
+  const isBehind = first !== undefined && first.position < fence;
+  const records = isBehind ? request.records.filter((r) => r.position >= fence) : request.records;
   const plan = planOf(records, request.lineage, place);
   const to: FenceState = { position: request.to, arrival: request.arrival, rules: request.rules };
   const args = new Arguments().text(place.keys.state);

@@ -1,5 +1,8 @@
 /** Which epochs of a bucket hold digests, and over how many pages each of them is spread. */
-import { LEAST_BITS, MOST_BITS } from './keys.ts';
+
+/** Pages of a bucket and epoch: 2^bits, so that the name of a page says the first byte at least. */
+const LEAST_BITS = 8;
+export const MOST_BITS = 16;
 
 export interface Epoch {
   readonly epoch: number;
@@ -36,7 +39,3 @@ export function withEpochs(known: readonly Epoch[], epochs: Iterable<number>, bi
   for (const epoch of epochs) if (!all.has(epoch)) all.set(epoch, { epoch, bits });
   return [...all.values()].sort((a, b) => a.epoch - b.epoch);
 }
-
-/** The page of a digest: its first bits. */
-export const pageOf = (digest: string, bits: number): number =>
-  ((digest.charCodeAt(0) << 8) | digest.charCodeAt(1)) >> (MOST_BITS - bits);

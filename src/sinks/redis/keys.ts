@@ -3,12 +3,10 @@
  * mark of its incarnation, so that what was left by an older one is never taken for this one's.
  */
 import { createHash } from 'node:crypto';
+import { Mixer } from './digests.ts';
 
 /** Hashes that the cells of one segment are spread over, by tenant: small ones stay in their compact form. */
 export const CELL_HASHES = 64;
-/** Digests of one page are found by the first of their bytes; pages of a bucket and epoch: 2^bits. */
-export const LEAST_BITS = 8;
-export const MOST_BITS = 16;
 
 const MARK_LENGTH = 6;
 const markOf = (incarnation: string): string =>
@@ -28,31 +26,35 @@ export class BucketKeys {
   /** The hash with everything but digests and cells. */
   readonly state: string;
   readonly #prefix: string;
-  #incarnation = '';
-  #mark = '';
+  /** Of one incarnation, which a bucket has for a long time. */
+  #known = { incarnation: '', mark: markOf(''), mixer: new Mixer('') };
 
   constructor(prefix: string, bucket: number) {
     this.#prefix = `${prefix}{${bucket}}`;
     this.state = `${this.#prefix}s`;
   }
 
-  /** The page of an epoch that holds the digests which begin with the bits of `page`. At most 30 characters: 32 bytes in Redis. */
+  /** One page of an epoch. At most 30 characters: 32 bytes in Redis. */
   page(incarnation: string, epoch: number, page: number): string {
     return `${this.pages(incarnation, epoch)}${page.toString(36)}`;
   }
 
   /** What the names of an epoch's pages begin with. */
   pages(incarnation: string, epoch: number): string {
-    return `${this.#prefix}d${this.#markOf(incarnation)}${epoch.toString(36)}.`;
+    return `${this.#prefix}d${this.#of(incarnation).mark}${epoch.toString(36)}.`;
   }
 
   cells(incarnation: string, lineage: string, segment: number, hash: number): string {
-    return `${this.#prefix}c${this.#markOf(incarnation)}${segment.toString(36)}.${hash.toString(36)}.${lineage}`;
+    return `${this.#prefix}c${this.#of(incarnation).mark}${segment.toString(36)}.${hash.toString(36)}.${lineage}`;
   }
 
-  /** One bucket has one incarnation for a long time. */
-  #markOf(incarnation: string): string {
-    if (incarnation !== this.#incarnation) [this.#incarnation, this.#mark] = [incarnation, markOf(incarnation)];
-    return this.#mark;
+  mixer(incarnation: string): Mixer {
+    return this.#of(incarnation).mixer;
+  }
+
+  #of(incarnation: string) {
+    if (incarnation !== this.#known.incarnation)
+      this.#known = { incarnation, mark: markOf(incarnation), mixer: new Mixer(incarnation) };
+    return this.#known;
   }
 }

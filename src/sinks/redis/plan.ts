@@ -5,61 +5,9 @@
 import type { SpeedRecord } from '../../contract.ts';
 import type { Contribution } from '../../domain/cell.ts';
 import { orderedDecimal, SCALE, toLimbs } from '../../domain/decimal.ts';
-import { type Epoch, pageOf } from './epochs.ts';
-import { type BucketKeys, hashOfTenant } from './keys.ts';
+import { type Digests, digestsOf, type Keyed, type Place } from './digests.ts';
+import { hashOfTenant } from './keys.ts';
 import { Packer } from './pack.ts';
-
-const DIGEST_BYTES = 16;
-
-/** A key as the digests know it. */
-export interface Keyed {
-  readonly digest: string;
-  readonly epoch: number;
-}
-
-export interface Digests {
-  /** Names of pages, in the order of `places`. */
-  readonly names: readonly string[];
-  /** For each digest and epoch: which of the names. */
-  readonly places: readonly number[];
-  /** For each digest: which of the epochs keeps it, from 1. */
-  readonly own: readonly number[];
-  /** Without their first byte, which the page's name says. */
-  readonly bytes: Buffer;
-}
-
-export interface Place {
-  readonly keys: BucketKeys;
-  readonly incarnation: string;
-  readonly oldest: number;
-  readonly epochs: readonly Epoch[];
-}
-
-/** An epoch before `oldest` is kept with the oldest one. */
-export const keptIn = (epoch: number, oldest: number): number => Math.max(epoch, oldest);
-
-export function digestsOf(keyed: readonly Keyed[], { keys, incarnation, oldest, epochs }: Place): Digests {
-  const bytes = Buffer.allocUnsafe(keyed.length * (DIGEST_BYTES - 1));
-  const index = new Map(epochs.map(({ epoch }, n) => [epoch, n + 1]));
-  const names: string[] = [];
-  const places = new Array<number>(keyed.length * epochs.length);
-  const own = new Array<number>(keyed.length);
-  keyed.forEach(({ digest, epoch }, n) => {
-    bytes.write(digest.slice(1), n * (DIGEST_BYTES - 1), 'latin1');
-    own[n] = index.get(keptIn(epoch, oldest)) ?? 0;
-  });
-  epochs.forEach(({ epoch, bits }, e) => {
-    const prefix = keys.pages(incarnation, epoch);
-    const known = new Int32Array(2 ** bits);
-    for (let n = 0; n < keyed.length; n += 1) {
-      const page = pageOf(keyed[n]?.digest ?? '', bits);
-      let name = known[page] ?? 0;
-      if (name === 0) known[page] = name = names.push(prefix + page.toString(36));
-      places[n * epochs.length + e] = name;
-    }
-  });
-  return { names, places, own, bytes };
-}
 
 /** The cells that records touch, by the hash that holds them. */
 interface Group {
