@@ -15,7 +15,7 @@ export interface RedisServer {
   /** Resolves once the process is gone. */
   kill(signal: NodeJS.Signals): Promise<void>;
   /** Starts it again in the same place: with what it had saved, which is nothing unless `settings` say so. */
-  restart(): Promise<void>;
+  restart(settings?: readonly string[]): Promise<void>;
   /** A connection for what a test does to the server. Closed with it. */
   admin(): Redis;
   stop(): Promise<void>;
@@ -74,9 +74,9 @@ export async function startRedis(
   const port = await freePort();
   const admins: Redis[] = [];
   let child: ChildProcess;
-  const run = async (): Promise<void> => {
+  const run = async (also: readonly string[] = []): Promise<void> => {
     const own = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no'];
-    child = spawn(program, [...own, ...settings], { stdio: 'ignore', env: { ...process.env, ...environment } });
+    child = spawn(program, [...own, ...settings, ...also], { stdio: 'ignore', env: { ...process.env, ...environment } });
     const probe = client(port);
     try {
       await until(`redis on ${port} answers`, async () => probe.ping());

@@ -75,6 +75,8 @@ function commonOptions({ username, password, tls, timeoutMs = TIMEOUT_MS }: Redi
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 1,
     reconnectOnError: (error) => (error.message.startsWith('READONLY') ? 1 : false),
+    // Asks for a right that nothing needs.
+    disableClientInfo: true,
     lazyConnect: true,
   };
 }

@@ -115,6 +115,8 @@ class Unpacker {
       }
       case 0xd3:
         return Number(this.#take(8).readBigInt64BE());
+      case 0xcb:
+        return this.#take(8).readDoubleBE();
       case 0xd9:
       case 0xda:
       case 0xdb:
@@ -125,6 +127,8 @@ class Unpacker {
         return this.#list(this.#uint(4));
       case 0xde:
         return this.#map(this.#uint(2));
+      case 0xdf:
+        return this.#map(this.#uint(4));
       default:
         throw new RangeError(`MessagePack of type ${tag}, which no script writes`);
     }
