@@ -15,14 +15,15 @@ local function carry(sums, n)
   end
 end
 
--- Adds n limbs of a flat list; carries long before a double could round.
-local function addLimbs(sums, list, from, n)
+-- Adds limbs of a flat list from one place on to sums; carries long before a double could round.
+local function addLimbs(sums, list, from, to)
   sums[1] = sums[1] + 1
-  for limb = 1, n do
-    local sum = (sums[limb + 1] or 0) + list[from + limb - 1]
-    sums[limb + 1] = sum
+  for n = from, to do
+    local limb = n - from + 2
+    local sum = (sums[limb] or 0) + list[n]
+    sums[limb] = sum
     if sum >= ROOM or sum <= -ROOM then
-      carry(sums, limb + 1)
+      carry(sums, limb)
     end
   end
 end
@@ -175,14 +176,17 @@ end
 local function fold(plan, fresh)
   local sums, others = {}, {}
   local function sumOf(cell)
-    local sum = sums[cell] or { 0 }
-    sums[cell] = sum
+    local sum = sums[cell]
+    if not sum then
+      sum = { 0 }
+      sums[cell] = sum
+    end
     return sum
   end
   local function add(list, width)
     for n = 1, #list, width + 2 do
       if fresh[list[n]] then
-        addLimbs(sumOf(list[n + 1]), list, n + 2, width)
+        addLimbs(sumOf(list[n + 1]), list, n + 2, n + 1 + width)
       end
     end
   end

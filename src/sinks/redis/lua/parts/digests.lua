@@ -15,11 +15,13 @@ local function readPages(first)
   return pages
 end
 
+local find, sub = string.find, string.sub
+
 -- Bytes of two neighbours may look like a digest: only a hit that starts where one starts is one.
 local function holds(page, digest)
-  local at = string.find(page, digest, 1, true)
+  local at = find(page, digest, 1, true)
   while at and (at - 1) % WIDTH ~= 0 do
-    at = string.find(page, digest, at + 1, true)
+    at = find(page, digest, at + 1, true)
   end
   return at ~= nil
 end
@@ -30,7 +32,7 @@ local function sift(digests, plan, pages)
   local fresh, changed, added = {}, {}, {}
   local epochs, own, places = plan.epochs, plan.own, plan.pages
   for n = 1, #own do
-    local digest = string.sub(digests, (n - 1) * WIDTH + 1, n * WIDTH)
+    local digest = sub(digests, (n - 1) * WIDTH + 1, n * WIDTH)
     local at, known = (n - 1) * epochs, false
     for epoch = 1, epochs do
       if holds(pages[places[at + epoch]], digest) then
