@@ -121,4 +121,19 @@ describeRedis('speed store on a Cluster', (name) => {
     expect(await total(store)).toBe(6n);
     await store.close();
   });
+
+  test('a Cluster that is gone altogether is told in time, by every call', { timeout: 120_000 }, async () => {
+    const store = await open('gone', 2000);
+    await openBucket(store, 0);
+    await Promise.all(cluster.nodes.map((node) => node.kill('SIGKILL')));
+    for (const call of [
+      () => store.look(0, 'l0'),
+      () => store.epochs(0),
+      () => store.collect(0, 'l0', 1),
+      () => store.check(),
+    ])
+      await expect(call()).rejects.toMatchObject({ code: 'SPEED_UNAVAILABLE' });
+    await store.close();
+    await expect(store.look(0, 'l0')).rejects.toMatchObject({ code: 'SPEED_UNAVAILABLE' });
+  });
 });

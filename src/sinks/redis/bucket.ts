@@ -118,9 +118,11 @@ export class RedisBucket {
   /** The segments that were there at the last reply are asked for; were there others by now, it is asked again. */
   async read(select: CellSelector): Promise<BucketState> {
     for (let n = 0; n < TRIES; n += 1) {
-      const hashes = this.#hashesOf(this.#state, select.tenant);
+      // Kept: another reader may learn of more while this one waits.
+      const asked = this.#state;
+      const hashes = this.#hashesOf(asked, select.tenant);
       const answer = (await this.#run('read', this.#readCall(hashes, select))) as readonly Reply[];
-      const [asked, state] = [this.#state, stateOf(answer[0])];
+      const state = stateOf(answer[0]);
       this.#state = state;
       if (!isCovered(state, asked)) continue;
       const cells: SpeedCell[] = [];

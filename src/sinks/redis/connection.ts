@@ -96,6 +96,8 @@ function make(connection: RedisConnection): Redis | Cluster {
       redisOptions: commonOptions(connection, first),
       clusterRetryStrategy: waitMs,
       maxRedirections: REDIRECTIONS,
+      // A call that no node takes would wait for ever: its time runs from when a node has it.
+      enableOfflineQueue: false,
       lazyConnect: true,
       ...(natMap && { natMap: { ...natMap } }),
     });

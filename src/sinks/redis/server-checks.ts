@@ -27,8 +27,10 @@ async function checkServer(server: Redis): Promise<void> {
 
 /** Throws SPEED_MISCONFIGURED, SPEED_UNAVAILABLE. */
 export async function checkServers(redis: Redis | Cluster): Promise<void> {
+  const servers = serversOf(redis);
+  if (servers.length === 0) throw new MeterError('SPEED_UNAVAILABLE', 'redis: check: no node of the Cluster is known');
   try {
-    await Promise.all(serversOf(redis).map(checkServer));
+    await Promise.all(servers.map(checkServer));
   } catch (error) {
     throw redisFailure(error, 'check');
   }
