@@ -113,6 +113,8 @@ export function speedStoreConformance(name: string, make: () => Promise<SpeedFix
           [1].map((n) => speedRecord(n, 1n)),
         ),
       );
+      // Read from the start of a segment, below the fence that the worker knows of.
+      await store.apply(request(3, [speedRecord(0, 1n, { digest: digestOf(90) })], { prev: at(3) }));
       expect(await state()).toBe(before);
       await store.apply(
         request(
@@ -308,6 +310,9 @@ export function speedStoreConformance(name: string, make: () => Promise<SpeedFix
       expect(await found({ meter: 'x@1' })).toBe(1);
       expect(await found({ fromMinute: 8, toMinute: 10 })).toBe(1);
       expect(await found({ toMinute: 9 })).toBe(3);
+      // Also to several who ask at once, of a segment that nobody has asked for before.
+      await store.apply(request(5, [speedRecord(4, 1n, { segment: 1 })], { prev: at(4) }));
+      expect(await Promise.all([{}, {}, { tenant: 'acme' }].map(found))).toEqual([5, 5, 4]);
       expect((await store.read([0, 1], {})).map((b) => [b.bucket, b.fences.size])).toEqual([
         [0, 1],
         [1, 0],

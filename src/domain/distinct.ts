@@ -12,7 +12,7 @@ const REGISTERS = 4096;
 export const RELATIVE_ERROR = '0.01625';
 /** What is left of 64 bits behind the index; a rank of more has never been seen, and counts as this one. */
 const RANK_BITS = 52;
-const MEMBER_BYTES = 8;
+export const MEMBER_BYTES = 8;
 
 /** `members`: digests of 8 bytes, as latin1 strings. */
 export type Distinct =

@@ -1,6 +1,7 @@
 /** Arguments of the speed store, checked before anything is written: what is malformed is refused, never half applied. */
 import type { AdvanceRequest, ApplyRequest, SpeedRecord } from '../../contract.ts';
 import { AGGREGATIONS, type Contribution } from '../../domain/cell.ts';
+import { MEMBER_BYTES } from '../../domain/distinct.ts';
 
 const DIGEST_LENGTH = 16;
 /** 38 decimal digits, 12 of them fractional: what one event may add. */
@@ -9,20 +10,26 @@ const LIMIT = 10n ** 38n;
 function demand(condition: boolean, what: string): void {
   if (!condition) throw new TypeError(`speed store: ${what}`);
 }
-const isText = (value: unknown): boolean => typeof value === 'string' && value.length > 0;
+/** What every store keeps as it is: half of a pair of surrogates has no bytes. */
+const isText = (value: unknown): boolean => typeof value === 'string' && value.length > 0 && value.isWellFormed();
+/** A part of a cell's key: NUL stands between two of them. */
+const isPart = (value: unknown): boolean => typeof value === 'string' && value.isWellFormed() && !value.includes('\0');
+/** Compared by its characters here and by its bytes in Redis, which is the same order below the surrogates. */
+const isOrder = (value: unknown): boolean => typeof value === 'string' && /^[\0-\ud7ff]*$/.test(value);
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
-const isDigest = (value: unknown): boolean => typeof value === 'string' && value.length === DIGEST_LENGTH;
-
-const MEMBER_LENGTH = 8;
-const isMember = (value: unknown): boolean => typeof value === 'string' && value.length === MEMBER_LENGTH;
+/** Bytes, one a character. */
+const isBytes = (value: unknown, length: number): boolean =>
+  typeof value === 'string' && value.length === length && /^[\0-\xff]*$/.test(value);
+const isDigest = (value: unknown): boolean => isBytes(value, DIGEST_LENGTH);
 
 function checkContribution(c: Contribution): void {
-  demand(isText(c.tenant) && isText(c.meter) && typeof c.group === 'string', 'a contribution names no cell');
+  demand(c.tenant !== '' && c.meter !== '', 'a contribution names no cell');
+  demand(isPart(c.tenant) && isPart(c.meter) && isPart(c.group), 'a contribution names no cell');
   demand(Number.isSafeInteger(c.minute), 'the minute of a contribution is no integer');
   demand(typeof c.value === 'bigint' && c.value < LIMIT && c.value > -LIMIT, 'the value of a contribution is no decimal');
-  demand(typeof c.order === 'string', 'the order of a contribution is no text');
+  demand(isOrder(c.order), 'the order of a contribution is no text');
   demand(AGGREGATIONS.includes(c.aggregation), 'no such aggregation');
-  demand(c.aggregation !== 'unique_count' || isMember(c.member), 'a unique count has no member of 8 bytes');
+  demand(c.aggregation !== 'unique_count' || isBytes(c.member, MEMBER_BYTES), 'a unique count has no member of 8 bytes');
   demand(c.aggregation !== 'time_weighted_sum' || isCount(c.second), 'a reading has no second');
 }
 

@@ -1,0 +1,138 @@
+/**
+ * What a script is told of records: which page each digest belongs to, and what each record adds to which cell. The script
+ * decides which records are new, and adds those only.
+ */
+import type { SpeedRecord } from '../../contract.ts';
+import type { Contribution } from '../../domain/cell.ts';
+import { orderedDecimal, SCALE, toLimbs } from '../../domain/decimal.ts';
+import { type Digests, digestsOf, type Keyed, type Place } from './digests.ts';
+import { hashOfTenant } from './keys.ts';
+import { Packer } from './pack.ts';
+
+/** The cells that records touch, by the hash that holds them. */
+interface Group {
+  readonly key: string;
+  readonly segment: number;
+  readonly cells: number[];
+}
+
+class Cells {
+  readonly groups: Group[] = [];
+  readonly fields: string[] = [];
+  readonly #groups = new Map<string, Group>();
+  readonly #cells = new Map<string, number>();
+  readonly #key: (tenant: string, segment: number) => string;
+
+  constructor(key: (tenant: string, segment: number) => string) {
+    this.#key = key;
+  }
+
+  /** The number of a cell, from 1. */
+  of({ tenant, meter, minute, group }: Contribution, segment: number): number {
+    const field = `${tenant}\0${meter}\0${minute}\0${group}`;
+    const id = `${segment}\0${field}`;
+    const known = this.#cells.get(id);
+    if (known !== undefined) return known;
+    const cell = this.fields.push(field);
+    this.#cells.set(id, cell);
+    this.#group(tenant, segment).cells.push(cell);
+    return cell;
+  }
+
+  #group(tenant: string, segment: number): Group {
+    const key = this.#key(tenant, segment);
+    const known = this.#groups.get(key);
+    if (known !== undefined) return known;
+    const group = { key, segment, cells: [] };
+    this.#groups.set(key, group);
+    this.groups.push(group);
+    return group;
+  }
+}
+
+/** What one contribution writes besides sums: a letter and its values, as parts/cells.lua reads them. */
+function packOther(packer: Packer, record: number, cell: number, c: Contribution): void {
+  const begin = (letter: string, values: number): Packer =>
+    packer
+      .list(3 + values)
+      .int(record)
+      .int(cell)
+      .text(letter);
+  if (c.aggregation === 'min') begin('n', 1).text(orderedDecimal(c.value));
+  else if (c.aggregation === 'max') begin('x', 1).text(orderedDecimal(c.value));
+  else if (c.aggregation === 'latest') begin('o', 2).text(c.order, 'utf8').text(c.value.toString());
+  else if (c.aggregation === 'unique_count') begin('d', 1).text(c.member ?? '');
+  else
+    begin('r', 3)
+      .int(c.second ?? 0)
+      .text(c.order, 'utf8')
+      .text(c.value.toString());
+}
+
+const SMALL = SCALE * SCALE;
+
+/** Sums and counts, flat: record, cell, limbs. */
+class Sums {
+  /** Of values below 10^12: two limbs. */
+  readonly adds: number[] = [];
+  /** Of all others: four. */
+  readonly large: number[] = [];
+
+  add(record: number, cell: number, value: bigint): void {
+    if (value < SMALL && value > -SMALL)
+      this.adds.push(record, cell, Number(value % SCALE), value === 0n ? 0 : Number(value / SCALE));
+    else {
+      const limbs = toLimbs(value);
+      this.large.push(record, cell, ...[0, 1, 2, 3].map((n) => Number(limbs.get(n) ?? 0n)));
+    }
+  }
+}
+
+export interface Plan {
+  readonly digests: Digests;
+  readonly groups: readonly Group[];
+  readonly fields: readonly string[];
+  readonly packed: Buffer;
+}
+
+const isSum = (c: Contribution): boolean =>
+  c.aggregation === 'sum' || c.aggregation === 'count' || c.aggregation === 'average';
+
+/** `lineage` is that of the records; pages follow state and cells in KEYS. */
+export function planOf(records: readonly SpeedRecord[], lineage: string, place: Place): Plan {
+  const { keys, incarnation } = place;
+  const cells = new Cells((tenant, segment) => keys.cells(incarnation, lineage, segment, hashOfTenant(tenant)));
+  const sums = new Sums();
+  const others: [number, number, Contribution][] = [];
+  records.forEach(({ contributions, segment }, n) => {
+    for (const c of contributions) {
+      const cell = cells.of(c, segment);
+      if (isSum(c)) sums.add(n + 1, cell, c.aggregation === 'count' ? 0n : c.value);
+      else others.push([n + 1, cell, c]);
+    }
+  });
+  const digests = digestsOf(records, place);
+  const packer = new Packer(records.length * 64 + 256).map(7);
+  packDigests(packer, digests, place.epochs.length, cells.groups.length + 1);
+  packer.text('groups').list(cells.groups.length);
+  for (const { segment, cells: numbers } of cells.groups)
+    packer.map(2).text('segment').text(String(segment)).text('cells').ints(numbers);
+  packer.text('adds').ints(sums.adds).text('large').ints(sums.large);
+  packer.text('others').list(others.length);
+  for (const [record, cell, c] of others) packOther(packer, record, cell, c);
+  return { digests, groups: cells.groups, fields: cells.fields, packed: packer.bytes() };
+}
+
+/** `before`: how many KEYS stand before the pages. */
+function packDigests(packer: Packer, { own, places }: Digests, epochs: number, before: number): void {
+  packer.text('epochs').int(epochs).text('own').ints(own).text('pages').list(places.length);
+  for (const place of places) packer.int(place + before);
+}
+
+/** The plan of a chunk of `advance`: digests alone, whose pages follow the state in KEYS. */
+export function planOfKeys(keyed: readonly Keyed[], place: Place): { readonly digests: Digests; readonly packed: Buffer } {
+  const digests = digestsOf(keyed, place);
+  const packer = new Packer(keyed.length * 16 + 64).map(3);
+  packDigests(packer, digests, place.epochs.length, 1);
+  return { digests, packed: packer.bytes() };
+}

@@ -1,0 +1,90 @@
+/** The speed store in Redis. Each call on one bucket is one script; see lua/ for what each of them does. */
+import type { Cluster, Redis } from 'ioredis';
+import type { AdvanceRequest, ApplyRequest, BucketState, BucketView, Reply, SpeedStore } from '../../contract.ts';
+import type { CellSelector } from '../../domain/cell.ts';
+import { checkAdvance, checkApply, checkCollect, checkDrop } from '../memory/checks.ts';
+import { RedisBucket } from './bucket.ts';
+import { connectRedis, type RedisConnection } from './connection.ts';
+import { checkServers } from './server-checks.ts';
+
+export interface RedisSpeedStoreOptions extends RedisConnection {
+  readonly buckets: number;
+  /** In front of every name, for a Redis that others use too. Short: it is part of every name of a page of digests. */
+  readonly prefix?: string;
+}
+
+export class RedisSpeedStore implements SpeedStore, AsyncDisposable {
+  readonly name = 'redis';
+  readonly #redis: Redis | Cluster;
+  readonly #buckets: readonly RedisBucket[];
+
+  constructor(redis: Redis | Cluster, buckets: number, prefix: string) {
+    this.#redis = redis;
+    this.#buckets = Array.from({ length: buckets }, (_, bucket) => new RedisBucket(redis, prefix, bucket));
+  }
+
+  async look(bucket: number, lineage: string): Promise<BucketView> {
+    return this.#bucket(bucket).look(lineage);
+  }
+
+  async apply(request: ApplyRequest): Promise<Reply> {
+    checkApply(request);
+    return this.#bucket(request.bucket).apply(request);
+  }
+
+  async advance(request: AdvanceRequest): Promise<Reply> {
+    checkAdvance(request);
+    return this.#bucket(request.bucket).advance(request);
+  }
+
+  async collect(bucket: number, lineage: string, cut: number): Promise<void> {
+    checkCollect(lineage, cut);
+    return this.#bucket(bucket).collect(lineage, cut);
+  }
+
+  async epochs(bucket: number): Promise<readonly number[]> {
+    return this.#bucket(bucket).epochs();
+  }
+
+  async dropEpoch(bucket: number, epoch: number, needed: ReadonlyMap<string, number>): Promise<boolean> {
+    checkDrop(epoch, needed);
+    return this.#bucket(bucket).dropEpoch(epoch, needed);
+  }
+
+  async read(buckets: readonly number[], select: CellSelector): Promise<readonly BucketState[]> {
+    return Promise.all(buckets.map((bucket) => this.#bucket(bucket)).map((bucket) => bucket.read(select)));
+  }
+
+  async check(): Promise<void> {
+    await checkServers(this.#redis);
+  }
+
+  /** Closes the connection. What is still under way fails as SPEED_UNAVAILABLE. */
+  close(): Promise<void> {
+    this.#redis.disconnect();
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #bucket(bucket: number): RedisBucket {
+    const found = this.#buckets[bucket];
+    if (found === undefined) throw new RangeError(`bucket ${bucket} is not one of ${this.#buckets.length}`);
+    return found;
+  }
+}
+
+/** Connects and checks. Throws BAD_CONFIG, SPEED_UNAVAILABLE, SPEED_MISCONFIGURED; nothing stays open then. */
+export async function openRedisSpeedStore(options: RedisSpeedStoreOptions): Promise<RedisSpeedStore> {
+  const { buckets, prefix = 'mf' } = options;
+  const redis = await connectRedis(options);
+  try {
+    await checkServers(redis);
+  } catch (error) {
+    redis.disconnect();
+    throw error;
+  }
+  return new RedisSpeedStore(redis, buckets, prefix);
+}
