@@ -19,7 +19,7 @@ export interface Config {
   readonly buckets: number;
   readonly tickMs: number;
   readonly epochMs: number;
-  readonly archiveFormat: number;
+  readonly archiveFormat: number | undefined;
   readonly kafkaBrokers: readonly string[] | undefined;
   readonly kafkaTopic: string | undefined;
   readonly kafkaMinInsyncReplicas: number;
@@ -125,7 +125,7 @@ function readPrivacy(raw: unknown): Read {
 function readList(raw: unknown): Read {
   const list: unknown = typeof raw === 'string' ? raw.split(',').map((text) => text.trim()) : raw;
   const ok = Array.isArray(list) && list.length > 0 && list.every((text) => isText(text));
-  return ok ? { value: Object.freeze([...(list as string[])]) } : { fault: 'texts separated by commas' };
+  return ok ? { value: Object.freeze([...list]) } : { fault: 'texts separated by commas' };
 }
 
 const MODULE = 'the name of a package, or a path that begins with ./, ../ or /';

@@ -97,11 +97,10 @@ export const SETTINGS: readonly Setting[] = [
   {
     name: 'archiveFormat',
     type: 'integer',
-    default: 1,
     least: 1,
     most: 7,
     description:
-      'Archive format of lineages that are read for the first time: 1 seals after 2,000 records or 2 s, 2 after 50,000 or 60 s; 3 and 4 are as 1 and 2, with room for the id of a key in every record; 5, 6 and 7 are as 4, compressed by snappy, zstandard (Node 22.15) and deflate. In S3, where a request costs money, 1 and 3 are refused.',
+      'Archive format of lineages that are read for the first time: 1 seals after 2,000 records or 2 s, 2 after 50,000 or 60 s; 3 and 4 are as 1 and 2, with room for the id of a key in every record; 5, 6 and 7 are as 4, compressed by snappy, zstandard (Node 22.15) and deflate. Without it 1, in S3 2; there 1 and 3 are refused, because a request costs money.',
   },
   {
     name: 'kafkaBrokers',

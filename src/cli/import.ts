@@ -146,7 +146,8 @@ async function importIntoDirectory(running: Running, config: Config): Promise<Im
     logger: openLog({ level: config.logLevel === 'info' ? 'warn' : config.logLevel }),
   });
   // Imported records are history: once published there is no reason to keep them in the log.
-  const settings = { ...settingsOf(config), logRetentionMs: DEAD_LOG_MS };
+  const own = settingsOf(config);
+  const settings = { ...own, ...(config.kafkaBrokers === undefined ? { logRetentionMs: DEAD_LOG_MS } : {}) };
   const ports: Ports = { ...stores, clock: systemClock, facts, random: Math.random, unique: randomUUID };
   const over = new AbortController();
   const roles = [runAll(ports, settings, archiving, over.signal)];

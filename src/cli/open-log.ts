@@ -1,4 +1,4 @@
-/** The log of an installation: PostgreSQL, or what a module of the user opens (setting `logModule`). */
+/** The log of an installation: PostgreSQL, Kafka, or what a module of the user opens (setting `logModule`). */
 import type { Pool } from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
@@ -7,6 +7,7 @@ import { MeterError } from '../errors.ts';
 import type { LogModule, OpenedLog } from '../log-module.ts';
 import { openPostgresLog } from '../sources/postgres.ts';
 import { badModule, importModule } from './modules.ts';
+import { openKafka } from './open-ports.ts';
 
 export interface LogPorts {
   readonly config: Config;
@@ -20,6 +21,7 @@ const METHODS = ['lineages', 'open', 'after', 'bounds', 'trim', 'append', 'contr
 export async function openConfiguredLog(options: LogPorts): Promise<OpenedLog> {
   const { config, clock, pool } = options;
   const { logModule: name, partitions } = config;
+  if (config.kafkaBrokers !== undefined) return openKafka(config, config.kafkaBrokers, clock);
   if (name === undefined) return openPostgresLog({ pool, partitions, clock });
   const { openLog } = await importModule('logModule', name);
   if (typeof openLog !== 'function') throw badModule('logModule', name, 'it exports no function `openLog`');

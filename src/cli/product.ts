@@ -64,6 +64,8 @@ export async function loadDeclared({ metersFile: path, tenants, maxGroups }: Con
   }
 }
 
+const FOR_EVER_MS = Number.MAX_SAFE_INTEGER;
+
 export const settingsOf = (config: Config): Settings => ({
   kept: config,
   formats: ARCHIVE_FORMATS,
@@ -72,7 +74,8 @@ export const settingsOf = (config: Config): Settings => ({
   tickMs: config.tickMs,
   maxUnsettled: config.maxUnsettled,
   gcGraceMs: config.gcGraceMs,
-  logRetentionMs: config.logRetentionMs,
+  // A topic has a retention of its own, and other readers.
+  logRetentionMs: config.kafkaBrokers === undefined ? config.logRetentionMs : FOR_EVER_MS,
   eventRowRetentionMs: config.eventRowRetentionMs,
 });
 

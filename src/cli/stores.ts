@@ -2,7 +2,7 @@
 import type { Pool } from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { Archive, BatchView, Catalog, Rebuilds, Rejects, RuleSets, Tables } from '../contract.ts';
+import type { Archive, BatchView, Catalog, Rebuilds, Rejects, RuleSets, SpeedStore, Tables } from '../contract.ts';
 import { meterSetOf } from '../domain/meter.ts';
 import { knowingHashes, secretPrint } from '../domain/privacy.ts';
 import { type Declared, firstRules } from '../domain/rules.ts';
@@ -10,8 +10,6 @@ import type { OpenedLog } from '../log-module.ts';
 import { makeDataDir, openDataDir } from '../embedded/data-dir.ts';
 import { lockDirectory } from '../embedded/lock.ts';
 import { openEmbedded } from '../embedded/pglite.ts';
-import { fileArchive, sweepTemporaries } from '../sinks/archive/files.ts';
-import { MemorySpeedStore } from '../sinks/memory/store.ts';
 import { postgresBatchView } from '../sinks/postgres/batch-view.ts';
 import { postgresCatalog } from '../sinks/postgres/catalog.ts';
 import { recordInstallation } from '../sinks/postgres/installation.ts';
@@ -22,6 +20,7 @@ import { postgresRejects } from '../sinks/postgres/redrive.ts';
 import { declareRules, openRuleSets } from '../sinks/postgres/rule-sets.ts';
 import { demandMeasurable, secretOf } from './privacy.ts';
 import { demandSameLog, openConfiguredLog } from './open-log.ts';
+import { firstFormat, openArchive, openSpeedStore } from './open-ports.ts';
 import { postgresRebuilds } from '../sinks/postgres/rebuilds.ts';
 import { postgresTables } from '../sinks/postgres/tables.ts';
 
@@ -37,7 +36,7 @@ export interface Stores {
   readonly rebuilds: Rebuilds;
   readonly archive: Archive;
   readonly ruleSets: RuleSets;
-  readonly speed: MemorySpeedStore;
+  readonly speed: SpeedStore;
   /** Whether the database runs in this process. */
   readonly embedded: boolean;
   /** Closes everything, the lock last. */
@@ -93,22 +92,23 @@ async function openInto(closers: Closer[], config: Config, clock: Clock, { role,
   if (declared !== undefined) demandMeasurable(config, ruleSets.newest);
   const log = await openConfiguredLog({ config, clock, pool });
   closers.push(() => log.close());
-  const catalog = postgresCatalog(pool, { firstFormat: config.archiveFormat });
+  const catalog = postgresCatalog(pool, { firstFormat: firstFormat(config) });
   await demandSameLog(log, catalog);
   // Before anything else is written: no record of this process comes before the rules that it was made by.
   if (declared !== undefined && ruleSets.newest.version > 1)
     await log.control({ type: 'rules', rules: ruleSets.newest.version });
-  await sweepTemporaries(layout.archiveDir);
-  const archive = fileArchive(layout.archiveDir);
-  const speed = new MemorySpeedStore(buckets);
+  const archive = await openArchive(config, layout.archiveDir);
+  closers.push(() => archive.close());
+  const speed = await openSpeedStore(config);
+  closers.push(() => speed.close());
   const embedded = config.databaseUrl === undefined;
   const stores = {
     embedded,
     secret,
     pool,
     log,
-    archive,
-    speed,
+    archive: archive.port,
+    speed: speed.port,
     ruleSets,
     catalog,
     rejects: postgresRejects(pool),

@@ -8,6 +8,7 @@ import type { Stores } from '../../src/cli/stores.ts';
 import { systemClock } from '../../src/clock.ts';
 import { parseConfig } from '../../src/config.ts';
 import { openLog } from '../../src/observe/log.ts';
+import { wipe } from '../support/wipe.ts';
 
 const DEADLINE_MS = 30_000;
 
@@ -140,7 +141,7 @@ describe('the product', () => {
 
   test('an emptied live speed store makes answers provisional, exact as of the cut, until it is healed', async () => {
     const { speed } = product.stores;
-    speed.wipe();
+    wipe(speed);
     const { rows, proof } = await query('calls');
     expect(proof).toMatchObject({ state: 'provisional', reason: 'speed_healing' });
     expect(rows.map((row) => row.value)).toEqual(['600']);
@@ -199,7 +200,7 @@ describe('the product', () => {
     };
     expect(await speed.apply({ ...request, records: [planted] })).toMatchObject({ ok: true });
     expect(await verify()).toMatchObject({ ok: false });
-    speed.wipe();
+    wipe(speed);
     await until('healed', async () => (await query('calls')).proof.state === 'exact');
     expect((await verify()).ok).toBe(true);
   });

@@ -7,6 +7,7 @@ import { type Product, startProduct } from '../../src/cli/product.ts';
 import { systemClock } from '../../src/clock.ts';
 import { parseConfig } from '../../src/config.ts';
 import { openLog } from '../../src/observe/log.ts';
+import { wipe } from '../support/wipe.ts';
 
 const DEADLINE_MS = 30_000;
 
@@ -133,7 +134,7 @@ describe('versions of meters', () => {
 
   test('all of it is what a recount finds, also after the live counters are lost', async () => {
     expect(await verified()).toBe('equal');
-    product.stores.speed.wipe();
+    wipe(product.stores.speed);
     await until('healed', async () => (await query('tokens')).proof.state === 'exact');
     expect(await verified()).toBe('equal');
   });

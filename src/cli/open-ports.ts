@@ -1,0 +1,90 @@
+/** The archive and the speed store of an installation, by configuration. Their clients are loaded only where they are used. */
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import type { Archive, SpeedStore } from '../contract.ts';
+import { MeterError } from '../errors.ts';
+import type { OpenedLog } from '../log-module.ts';
+import { fileArchive, sweepTemporaries } from '../sinks/archive/files.ts';
+import { MemorySpeedStore } from '../sinks/memory/store.ts';
+
+export interface Opened<T> {
+  readonly port: T;
+  close(): Promise<void>;
+}
+
+const nothing = (): Promise<void> => Promise.resolve();
+
+/** Formats that seal a few seconds of events each: in S3 that would be a request every two seconds and lineage. */
+const SMALL_FORMATS: ReadonlySet<number> = new Set([1, 3]);
+const [SMALL_FORMAT, LARGE_FORMAT] = [1, 2];
+
+/** Throws BAD_CONFIG, ARCHIVE_MISCONFIGURED, ARCHIVE_UNAVAILABLE. */
+export async function openArchive(config: Config, archiveDir: string): Promise<Opened<Archive>> {
+  const { s3Bucket: bucket, s3Prefix, s3Region, s3Endpoint, s3KmsKeyId, s3PathStyle: pathStyle } = config;
+  if (bucket === undefined) {
+    await sweepTemporaries(archiveDir);
+    return { port: fileArchive(archiveDir), close: nothing };
+  }
+  demandLarge(firstFormat(config));
+  const { openS3Archive } = await import('../sinks/archive/s3.ts');
+  const given = { prefix: s3Prefix, region: s3Region, endpoint: s3Endpoint, kmsKeyId: s3KmsKeyId };
+  const archive = await openS3Archive({ bucket, pathStyle, ...defined(given) });
+  return {
+    port: archive,
+    close: () => {
+      archive.close();
+      return nothing();
+    },
+  };
+}
+
+/** Of lineages that are read for the first time. */
+export const firstFormat = ({ archiveFormat, s3Bucket }: Config): number =>
+  archiveFormat ?? (s3Bucket === undefined ? SMALL_FORMAT : LARGE_FORMAT);
+
+function demandLarge(format: number): void {
+  if (!SMALL_FORMATS.has(format)) return;
+  throw new MeterError('BAD_CONFIG', `open the archive in S3: format ${String(format)} seals every two seconds`, {
+    field: 'archiveFormat',
+    value: String(format),
+    allowed: '2, 4, 5, 6 or 7',
+  });
+}
+
+/** Throws BAD_CONFIG, SPEED_MISCONFIGURED, SPEED_UNAVAILABLE. */
+export async function openSpeedStore(config: Config): Promise<Opened<SpeedStore>> {
+  const { redisUrls: urls, redisMode: mode, redisSentinelName, redisPrefix: prefix, buckets } = config;
+  if (urls === undefined) return { port: new MemorySpeedStore(buckets), close: nothing };
+  if (mode === 'sentinel' && redisSentinelName === undefined) throw needs('redisMode', mode, 'redisSentinelName');
+  const { openRedisSpeedStore } = await import('../sinks/redis/store.ts');
+  const given = defined({ sentinelName: redisSentinelName });
+  const store = await openRedisSpeedStore({ urls, mode, prefix, buckets, ...given });
+  return { port: store, close: () => store.close() };
+}
+
+/** Throws BAD_CONFIG, LOG_MISCONFIGURED, INSTALLATION_DIFFERS, LOG_UNAVAILABLE. */
+export async function openKafka(config: Config, brokers: readonly string[], clock: Clock): Promise<OpenedLog> {
+  const { kafkaTopic: topic, partitions, kafkaMinInsyncReplicas: minInsyncReplicas, kafkaTls } = config;
+  if (topic === undefined) throw needs('kafkaBrokers', brokers.join(), 'kafkaTopic');
+  const { openKafkaLog } = await import('../sources/kafka/log.ts');
+  const given = defined({ tls: kafkaTls ? {} : undefined, sasl: saslOf(config) });
+  return openKafkaLog({ brokers, topic, partitions, clock, minInsyncReplicas, ...given });
+}
+
+function saslOf({ kafkaSaslMechanism: mechanism, kafkaUsername: username, kafkaPassword: password }: Config) {
+  if (mechanism === undefined) return undefined;
+  if (username === undefined) throw needs('kafkaSaslMechanism', mechanism, 'kafkaUsername');
+  if (password === undefined) throw needs('kafkaSaslMechanism', mechanism, 'kafkaPassword');
+  return { mechanism, username, password };
+}
+
+const needs = (field: string, value: string, other: string): MeterError =>
+  new MeterError('BAD_CONFIG', `read the configuration: ${field} needs ${other}`, {
+    field: other,
+    allowed: `${other} beside ${field} ${JSON.stringify(value)}`,
+  });
+
+type Defined<T> = { readonly [K in keyof T]?: Exclude<T[K], undefined> };
+/** An option that is given as undefined would stand in the way of its default. */
+const defined = <T extends object>(options: T): Defined<T> =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Defined<T>;
