@@ -138,15 +138,16 @@ function rebuilds(database: TestDatabase): void {
   });
 
   test('events and queries go on through a rebuild, and every answer has what was acknowledged before it', async () => {
-    let isOver = false;
+    const over = new AbortController();
+    const isOver = (): boolean => over.signal.aborted;
     const writer = (async () => {
-      while (!isOver) {
+      while (!isOver()) {
         const token = await send(Array.from({ length: 20 }, event));
         expect(await usage(`&after=${token}`)).toBe(serial);
       }
     })();
     const reader = (async () => {
-      for (let last = 0; !isOver;) {
+      for (let last = 0; !isOver();) {
         const count = await usage();
         expect(count).toBeLessThanOrEqual(serial);
         // Nothing that was answered once is ever missing.
@@ -154,7 +155,7 @@ function rebuilds(database: TestDatabase): void {
         last = count;
       }
     })();
-    const done = await rebuilt().finally(() => (isOver = true));
+    const done = await rebuilt().finally(() => over.abort());
     await Promise.all([writer, reader]);
     expect(done).toMatchObject({ state: 'flipped', differences: [] });
     await published(serial);

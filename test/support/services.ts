@@ -147,6 +147,23 @@ export function describeEachDatabase(title: string, suite: (database: TestDataba
   if (!found.some(({ kind }) => kind === 'postgres')) missing(title);
 }
 
+/** The suite on a real PostgreSQL alone. */
+export function describePostgres(title: string, suite: (database: TestDatabase) => void): void {
+  const real = servers().find(({ kind }) => kind === 'postgres');
+  if (real === undefined) {
+    missing(title);
+    return;
+  }
+  describe(`${title} on ${real.name}`, () => {
+    const database = real.open();
+    afterAll(async () => {
+      await database.close();
+      report(title, real.name, 'ran');
+    });
+    suite(database);
+  });
+}
+
 function missing(title: string): void {
   test.runIf(isCi)(`${title} needs a PostgreSQL in CI`, () => {
     throw new Error('no PostgreSQL: set METERFOLD_TEST_POSTGRES_URL, or install postgresql-15');

@@ -188,7 +188,7 @@ export const MUTANTS = [
   random(
     'spread-ignored',
     'a worker judges the home of a record without the spread',
-    patch('src/processors/validate.ts', 'routingKeyOf(event, spread)', 'routingKeyOf(event, new Map())'),
+    patch('src/processors/validate.ts', 'routingKeyOf(event, inForce.spread)', 'routingKeyOf(event, new Map())'),
   ),
   random(
     'buckets-without-spread',
@@ -282,7 +282,7 @@ export const MUTANTS = [
     'no MISROUTED verdict',
     patch(
       'src/processors/validate.ts',
-      'if (!lineage.owns(routingKeyOf(event, spread)))',
+      'if (!lineage.owns(routingKeyOf(event, inForce.spread)))',
       'if (routingKeyOf(event, spread) === undefined)',
     ),
   ),
