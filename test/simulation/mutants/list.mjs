@@ -283,7 +283,7 @@ export const MUTANTS = [
     patch(
       'src/processors/validate.ts',
       'if (!lineage.owns(routingKeyOf(event, inForce.spread)))',
-      'if (routingKeyOf(event, spread) === undefined)',
+      'if (routingKeyOf(event, inForce.spread) === undefined)',
     ),
   ),
   random(
