@@ -123,11 +123,8 @@ interface Building extends RebuildPorts {
 async function catchUp(building: Building, options: RebuildOptions, stop: AbortSignal): Promise<void> {
   const cuts = await building.live.cuts();
   const of = (lineage: Lineage): number => cuts.get(lineage.id)?.segments ?? 0;
-  for (const lineage of await building.log.lineages()) {
-    const published = { ...building, facts: { ...silent, published: () => void count() } };
-    const count = await progressOf(building, options, cuts);
-    await publishLineage(published, lineage, stop, of(lineage));
-  }
+  const publishing = { ...building, facts: { published: await progressOf(building, options, cuts) } };
+  for (const lineage of await building.log.lineages()) await publishLineage(publishing, lineage, stop, of(lineage));
   await fillAll(building, stop);
 }
 

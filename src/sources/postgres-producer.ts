@@ -1,9 +1,9 @@
 /** Appends to one partition, one statement at a time; what comes meanwhile goes together in the next one (group commit). */
 import type { Pool } from 'pg';
-import type { Written } from '../contract.ts';
 import { asError, MeterError } from '../errors.ts';
 import { asFailure } from '../sinks/postgres/pool.ts';
-import { positionOf } from './postgres-position.ts';
+import type { Outcome } from './homes.ts';
+import { positionOf } from './positions.ts';
 
 export interface Row {
   /** 0: an event, 1: a control record. */
@@ -11,8 +11,6 @@ export interface Row {
   readonly key: string | null;
   readonly value: Uint8Array;
 }
-export type Outcome = Written | Error;
-
 interface Waiting {
   readonly row: Row;
   readonly settle: (outcome: Outcome) => void;

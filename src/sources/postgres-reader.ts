@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import { type Batch, END, type LogRecord, type Position, type Reader } from '../contract.ts';
 import { MeterError } from '../errors.ts';
 import { asFailure } from '../sinks/postgres/pool.ts';
-import { decodeControl, isEnd, offsetOf, positionOf } from './postgres-position.ts';
+import { decodeControl, isEnd, offsetOf, positionOf } from './positions.ts';
 import type { Tail } from './postgres-tail.ts';
 
 /** One batch holds at most so many records, and ends with the one that fills so many bytes of values. */

@@ -6,8 +6,9 @@ import { type Control, END, type Lineage, type Outgoing, type Position, type Pro
 import { partitionOf } from '../domain/routing.ts';
 import { MeterError } from '../errors.ts';
 import { asFailure } from '../sinks/postgres/pool.ts';
-import { encodeControl, isEnd, offsetOf, positionOf } from './postgres-position.ts';
-import { type Outcome, PartitionWriter } from './postgres-producer.ts';
+import { appendHome, type Outcome } from './homes.ts';
+import { encodeControl, isEnd, offsetOf, positionOf } from './positions.ts';
+import { PartitionWriter } from './postgres-producer.ts';
 import { LogReader } from './postgres-reader.ts';
 import { Tail } from './postgres-tail.ts';
 
@@ -110,33 +111,10 @@ async function remove(pool: Pool, lineage: string, first: number): Promise<numbe
   }
 }
 
-const refusal = ({ routingKey }: Outgoing): Error | undefined =>
-  routingKey.includes('\0') || !routingKey.isWellFormed()
-    ? new MeterError('BAD_REQUEST', `append: ${JSON.stringify(routingKey)} cannot be a routing key`, {
-        field: 'routing_key',
-      })
-    : undefined;
-
-/** Each record goes to its home partition; outcomes come back in the order of the records. */
-async function append(records: readonly Outgoing[], writers: readonly PartitionWriter[]): Promise<Outcome[]> {
-  // One that the database would refuse must not take the others of its statement with it.
-  const outcomes: (Outcome | undefined)[] = records.map(refusal);
-  const homes = new Map<PartitionWriter, { readonly place: number; readonly record: Outgoing }[]>();
-  records.forEach((record, place) => {
-    const home = outcomes[place] === undefined ? writers[partitionOf(record.routingKey, writers.length)] : undefined;
-    if (home === undefined) return;
-    const there = homes.get(home);
-    if (there === undefined) homes.set(home, [{ place, record }]);
-    else there.push({ place, record });
-  });
-  const shares = [...homes].map(async ([writer, share]) => {
-    const rows = share.map(({ record }) => ({ kind: 0, key: record.routingKey, value: record.value }) as const);
-    const written = await writer.append(rows);
-    share.forEach(({ place }, n) => (outcomes[place] = written[n]));
-  });
-  await Promise.all(shares);
-  return outcomes.map((outcome) => outcome ?? new MeterError('LOG_UNAVAILABLE', 'append: no partition answered'));
-}
+const append = (records: readonly Outgoing[], writers: readonly PartitionWriter[]): Promise<Outcome[]> =>
+  appendHome(records, writers, (writer, share) =>
+    writer.append(share.map(({ routingKey, value }) => ({ kind: 0, key: routingKey, value }) as const)),
+  );
 
 /** Into every open partition; throws what the first of them answered that is open and failed. */
 async function writeControl(control: Control, writers: readonly PartitionWriter[]): Promise<void> {

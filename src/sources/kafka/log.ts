@@ -2,7 +2,8 @@
 import type { Control, Lineage, Outgoing, Position, Producer, Source } from '../../contract.ts';
 import { partitionOf } from '../../domain/routing.ts';
 import { MeterError } from '../../errors.ts';
-import { isEnd, offsetOf, positionOf } from '../postgres-position.ts';
+import { appendHome, type Outcome } from '../homes.ts';
+import { isEnd, offsetOf, positionOf } from '../positions.ts';
 import { Cluster } from './cluster.ts';
 import { isTopicUnknown } from './codes.ts';
 import { demandCompression, registerCodecs } from './compression.ts';
@@ -17,7 +18,7 @@ import { Registry } from './registry.ts';
 import { type Standing, Standings } from './standings.ts';
 import { saslOf } from './security.ts';
 import { demandSettings } from './topic-settings.ts';
-import { type Outcome, PartitionWriter } from './writer.ts';
+import { PartitionWriter } from './writer.ts';
 
 export type { KafkaLogOptions, Sharing } from './options.ts';
 
@@ -178,29 +179,7 @@ function demandPartitions(found: number, { topic, partitions }: KafkaLogOptions)
   });
 }
 
-const refusal = ({ routingKey }: Outgoing): Error | undefined =>
-  routingKey.includes('\0') || !routingKey.isWellFormed()
-    ? new MeterError('BAD_REQUEST', `append: ${JSON.stringify(routingKey)} cannot be a routing key`, {
-        field: 'routing_key',
-      })
-    : undefined;
-
-/** Each record goes to its home partition; outcomes come back in the order of the records. */
-async function append(records: readonly Outgoing[], writers: readonly PartitionWriter[]): Promise<Outcome[]> {
-  const outcomes: (Outcome | undefined)[] = records.map(refusal);
-  const homes = new Map<PartitionWriter, number[]>();
-  records.forEach(({ routingKey }, place) => {
-    const home = outcomes[place] === undefined ? writers[partitionOf(routingKey, writers.length)] : undefined;
-    if (home === undefined) return;
-    const there = homes.get(home);
-    if (there === undefined) homes.set(home, [place]);
-    else there.push(place);
-  });
-  const shares = [...homes].map(async ([writer, places]) => {
-    const share = places.flatMap((place) => records[place] ?? []);
-    const written = await writer.append(share.map(({ routingKey, value }) => eventRecord(routingKey, value)));
-    places.forEach((place, n) => (outcomes[place] = written[n]));
-  });
-  await Promise.all(shares);
-  return outcomes.map((outcome) => outcome ?? new MeterError('LOG_UNAVAILABLE', 'append: no partition answered'));
-}
+const append = (records: readonly Outgoing[], writers: readonly PartitionWriter[]): Promise<Outcome[]> =>
+  appendHome(records, writers, (writer, share) =>
+    writer.append(share.map(({ routingKey, value }) => eventRecord(routingKey, value))),
+  );

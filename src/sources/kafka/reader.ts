@@ -1,7 +1,7 @@
 /** Reads one partition: a fetch at a time, when it is asked for, over a connection of its own. */
 import type { Batch, LogRecord, Position, Reader } from '../../contract.ts';
 import { MeterError } from '../../errors.ts';
-import { isEnd, offsetOf, positionOf } from '../postgres-position.ts';
+import { isEnd, offsetOf, positionOf } from '../positions.ts';
 import { decodeFetch, encodeFetch, FETCH, type Fetched } from './api-fetch.ts';
 import { decodeBatches } from './batches.ts';
 import type { Cluster, Leader } from './cluster.ts';

@@ -1,7 +1,7 @@
 /** Records as the broker keeps them, and as the runtime reads them. */
 import type { Control, LogRecord } from '../../contract.ts';
 import { MeterError } from '../../errors.ts';
-import { decodeControl, encodeControl, positionOf } from '../postgres-position.ts';
+import { decodeControl, encodeControl, positionOf } from '../positions.ts';
 import type { KafkaRecord, RecordBatch } from './batches.ts';
 import type { OutgoingRecord } from './batch-encoder.ts';
 

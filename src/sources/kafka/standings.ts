@@ -1,7 +1,7 @@
 /** How far each partition is read, and what holds it back: for metrics and for operators. */
 import type { Clock } from '../../clock.ts';
 import type { Position } from '../../contract.ts';
-import { positionOf } from '../postgres-position.ts';
+import { positionOf } from '../positions.ts';
 import type { Fetched } from './api-fetch.ts';
 
 export interface Standing {

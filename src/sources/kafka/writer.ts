@@ -4,15 +4,13 @@
  * the id is too: under another content the same sequence would be acknowledged and not written.
  */
 import type { Clock } from '../../clock.ts';
-import type { Written } from '../../contract.ts';
 import { asError, MeterError } from '../../errors.ts';
-import { positionOf } from '../postgres-position.ts';
+import type { Outcome } from '../homes.ts';
+import { positionOf } from '../positions.ts';
 import { decodeProduce, encodeProduce, PRODUCE, PRODUCE_BY_NAME, PRODUCE_BY_UUID, type Produced } from './api-produce.ts';
 import { type Cluster, type Leader, unavailable } from './cluster.ts';
 import { demandNone, isSequenceLost } from './codes.ts';
 import { encodeBatch, type OutgoingRecord } from './batch-encoder.ts';
-
-export type Outcome = Written | Error;
 
 export interface WriterOptions {
   readonly clock: Clock;

@@ -1,4 +1,4 @@
-/** Positions of the PostgreSQL log, and its control records. */
+/** Positions of logs that count from zero, PostgreSQL and Kafka, and their control records. */
 import { type Control, END, type Position } from '../contract.ts';
 import { MeterError } from '../errors.ts';
 
