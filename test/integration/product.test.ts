@@ -9,15 +9,11 @@ import { systemClock } from '../../src/clock.ts';
 import { parseConfig } from '../../src/config.ts';
 import { openLog } from '../../src/observe/log.ts';
 import { wipe } from '../support/wipe.ts';
+import { untilWithin } from '../support/poll.ts';
 
 const DEADLINE_MS = 30_000;
 
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + DEADLINE_MS; !(await isSo());) {
-    if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
+const until = untilWithin(DEADLINE_MS);
 
 let logReads = 0;
 /** Counts what reads the log. */
@@ -96,7 +92,7 @@ describe('the product', () => {
     return ask(`/v1/meters/${meter}/query?from=${day(-1)}&to=${day(2)}${more}`);
   };
   const verify = (): Promise<Report> => ask('/v1/verify', { method: 'POST' });
-  const published = (): Promise<void> => until('published', async () => (await verify()).archived === 300);
+  const published = (): Promise<boolean> => until('published', async () => (await verify()).archived === 300);
 
   beforeAll(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'meterfold-product-'));

@@ -13,18 +13,12 @@ import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { describeRedis } from '../support/redis-services.ts';
 import { describeS3, type S3Server } from '../support/s3-server.ts';
 import { describePostgres, type TestDatabase } from '../support/services.ts';
+import { untilWithin } from '../support/poll.ts';
 
 const DEADLINE_MS = 60_000;
 const TENANTS = 7;
 
-async function until<T>(what: string, look: () => Promise<T>, isSo: (found: T) => boolean): Promise<T> {
-  for (const deadline = Date.now() + DEADLINE_MS; ;) {
-    const found = await look();
-    if (isSo(found)) return found;
-    if (Date.now() > deadline) throw new Error(`not in time: ${what}: ${JSON.stringify(found)}`);
-    await systemClock.sleep(20);
-  }
-}
+const until = untilWithin(DEADLINE_MS);
 
 describeKafka('production topology', {}, (kafka) => {
   describeS3('production topology', (s3) => {

@@ -9,17 +9,11 @@ import { parseConfig } from '../../src/config.ts';
 import { openLog } from '../../src/observe/log.ts';
 import { VIEW_TABLES } from '../../src/sinks/postgres/rebuild-sql.ts';
 import { describeEachDatabase, type TestDatabase } from '../support/services.ts';
+import { untilWithin } from '../support/poll.ts';
 
 const DEADLINE_MS = 60_000;
 
-async function until<T>(what: string, look: () => Promise<T>, isSo: (found: T) => boolean): Promise<T> {
-  for (const deadline = Date.now() + DEADLINE_MS; ;) {
-    const found = await look();
-    if (isSo(found)) return found;
-    if (Date.now() > deadline) throw new Error(`not in time: ${what}: ${JSON.stringify(found)}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
+const until = untilWithin(DEADLINE_MS);
 
 interface Status {
   readonly state: string;

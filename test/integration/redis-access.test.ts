@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openRedisSpeedStore } from '../../src/sinks/redis/store.ts';
-import { freePort, type RedisServer, startRedis } from '../support/redis-server.ts';
+import { freePort } from '../support/free-port.ts';
+import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { describeRedis } from '../support/redis-services.ts';
 import { openBucket } from '../support/speed-buckets.ts';
 

@@ -9,6 +9,7 @@ import { systemClock } from '../../src/clock.ts';
 import { parseConfig } from '../../src/config.ts';
 import { openLog } from '../../src/observe/log.ts';
 import { describeEachDatabase } from '../support/services.ts';
+import { untilWithin } from '../support/poll.ts';
 
 const DEADLINE_MS = 60_000;
 /** More than a page of a redrive, less than two. */
@@ -16,12 +17,7 @@ const LATE = 700;
 /** Sent twice: two rejects of one key. */
 const TWICE = 20;
 
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + DEADLINE_MS; !(await isSo());) {
-    if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
+const until = untilWithin(DEADLINE_MS);
 
 async function meterfold(...argv: readonly string[]): Promise<{ code: number; out: string }> {
   const printed = { out: '' };
@@ -109,7 +105,7 @@ describeEachDatabase('a redrive', (database) => {
     expect(code).toBe(0);
     return JSON.parse(out) as Report;
   };
-  const published = (tenants: Readonly<Record<string, number>>): Promise<void> =>
+  const published = (tenants: Readonly<Record<string, number>>): Promise<boolean> =>
     until('published', async () => {
       const { tenants: rows } = await ask<{ tenants: { tenant: string; events: number }[] }>('/v1/tenants');
       return Object.entries(tenants).every(([tenant, n]) => rows.some((row) => row.tenant === tenant && row.events === n));

@@ -15,15 +15,11 @@ import { openLog } from '../../src/observe/log.ts';
 import { Ingest, type Receipt } from '../../src/serving/ingest.ts';
 import { declareRules } from '../../src/sinks/postgres/rule-sets.ts';
 import { silentFacts } from '../support/silent-facts.ts';
+import { untilWithin } from '../support/poll.ts';
 
 const DEADLINE_MS = 30_000;
 
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + DEADLINE_MS; !(await isSo());) {
-    if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
+const until = untilWithin(DEADLINE_MS);
 
 const METERS = 'meters:\n  - { key: calls, event_type: calls, aggregation: sum, group_by: [region] }\n';
 const fileOf = (regions: string, more = ''): string => `${METERS}schemas:
@@ -85,7 +81,7 @@ describe('schemas of event types', () => {
     const { rejects: found } = await ask<{ rejects: readonly Reject[] }>('/v1/rejects?limit=1000');
     return found;
   };
-  const untilRejected = (count: number): Promise<void> =>
+  const untilRejected = (count: number): Promise<boolean> =>
     until(`${String(count)} rejects`, async () => (await rejects()).length >= count);
   /** By region, of everything that was sent so far. */
   const counted = async (): Promise<Record<string, number>> => {

@@ -8,15 +8,11 @@ import { systemClock } from '../../src/clock.ts';
 import { parseConfig } from '../../src/config.ts';
 import { openLog } from '../../src/observe/log.ts';
 import { wipe } from '../support/wipe.ts';
+import { untilWithin } from '../support/poll.ts';
 
 const DEADLINE_MS = 30_000;
 
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + DEADLINE_MS; !(await isSo());) {
-    if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
+const until = untilWithin(DEADLINE_MS);
 
 interface Answer {
   readonly version: number;

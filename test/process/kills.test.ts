@@ -22,15 +22,11 @@ import { archiving, type Ports, work } from '../../src/topology.ts';
 import { below, chance, type Random, randomOf } from '../simulation/random.ts';
 import { silentFacts } from '../support/silent-facts.ts';
 import { type Point, Victim } from '../support/victim.ts';
+import { untilWithin } from '../support/poll.ts';
 
 const DEADLINE_MS = 30_000;
 
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + DEADLINE_MS; !(await isSo());) {
-    if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
+const until = untilWithin(DEADLINE_MS);
 
 const event = (n: number) => ({
   tenant_id: `t${String(n % 7)}`,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type Point, Victim } from '../support/victim.ts';
+import { untilWithin } from '../support/poll.ts';
 
 const DEADLINE_MS = 60_000;
 const TIMEOUT_MS = 180_000;
@@ -23,14 +24,7 @@ interface Status {
   readonly differences: readonly object[];
 }
 
-async function until<T>(what: string, look: () => Promise<T>, isSo: (found: T) => boolean): Promise<T> {
-  for (const deadline = Date.now() + DEADLINE_MS; ;) {
-    const found = await look();
-    if (isSo(found)) return found;
-    if (Date.now() > deadline) throw new Error(`not in time: ${what}: ${JSON.stringify(found)}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
+const until = untilWithin(DEADLINE_MS);
 
 async function counted(victim: Victim): Promise<number | undefined> {
   const day = (n: number): string => new Date((Math.floor(Date.now() / 86_400_000) + n) * 86_400_000).toISOString();

@@ -4,6 +4,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from '
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { mayFetch } from './services.ts';
 
 /** MF_KAFKA_VERSION: another one, from 3.1 on. */
 export const KAFKA_VERSION = process.env.MF_KAFKA_VERSION ?? '4.3.1';
@@ -42,7 +43,6 @@ function fetchJars(): void {
 /** The folder of the jars; fetched where CI=true or MF_SERVICES=fetch. Undefined where there are none, or no Java. */
 export function kafkaJars(): string | undefined {
   if (!hasJava()) return undefined;
-  const mayFetch = process.env.CI === 'true' || process.env.MF_SERVICES === 'fetch';
   if (!existsSync(jars) && mayFetch) fetchJars();
   return existsSync(jars) ? jars : undefined;
 }

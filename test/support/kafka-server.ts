@@ -2,7 +2,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +9,7 @@ import { systemClock } from '../../src/clock.ts';
 import { type FlakyProxy, flakyProxy } from './flaky-proxy.ts';
 import { kafkaJars } from './kafka-jars.ts';
 import { type Secured, securedBy } from './kafka-secured.ts';
+import { freePort } from './free-port.ts';
 
 export interface KafkaServers {
   /** `host:port` of each broker. */
@@ -31,15 +31,6 @@ interface Ports {
   /** The listener behind the proxy. */
   readonly proxied: number;
   readonly secure: number;
-}
-
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 /** Topics are as P4 demands by default, so that a test says what it does otherwise. Elections are quick. */

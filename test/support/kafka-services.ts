@@ -4,13 +4,11 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
-import { afterAll, beforeAll, describe, test } from 'vitest';
+import { afterAll, beforeAll, describe } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { KAFKA_VERSION, kafkaJars } from './kafka-jars.ts';
 import { type KafkaOptions, type KafkaServers, startKafka } from './kafka-server.ts';
-import { report } from './services.ts';
-
-const isCi = process.env.CI === 'true';
+import { missing, report } from './services.ts';
 
 export interface TestKafka {
   readonly brokers: readonly string[];
@@ -68,7 +66,8 @@ export function describeKafka(
 ): void {
   const isGiven = given.length > 0 && !(options.own ?? (options.nodes === 3 || options.secure === true));
   const name = isGiven ? `Kafka at ${given.join(',')}` : `Apache Kafka ${KAFKA_VERSION}`;
-  if (!isGiven && kafkaJars() === undefined) return void missing(title, name);
+  if (!isGiven && kafkaJars() === undefined)
+    return void missing(title, name, 'set METERFOLD_TEST_KAFKA_BROKERS, or have Java and Maven fetch one');
   describe(`${title} on ${name}`, () => {
     let kafka: TestKafka | undefined;
     beforeAll(async () => {
@@ -80,15 +79,5 @@ export function describeKafka(
       report(title, name, 'ran');
     });
     suite(() => kafka!);
-  });
-}
-
-function missing(title: string, name: string): void {
-  test.runIf(isCi)(`${title} needs Kafka in CI`, () => {
-    throw new Error('no Kafka: set METERFOLD_TEST_KAFKA_BROKERS, or have Java and Maven fetch one');
-  });
-  test.skipIf(isCi)(`${title} on ${name}: not on this machine`, (context) => {
-    report(title, name, 'missing');
-    context.skip();
   });
 }

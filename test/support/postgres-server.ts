@@ -2,10 +2,10 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import pg from 'pg';
+import { freePort } from './free-port.ts';
 
 export interface Connection {
   readonly host: string;
@@ -53,15 +53,6 @@ function command(program: string, args: readonly string[]): [string, string[]] {
   if (!isRoot) return [program, [...args]];
   const become = ['--reuid=postgres', '--regid=postgres', '--init-groups', '--pdeathsig=QUIT'];
   return ['setpriv', [...become, program, ...args]];
-}
-
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 /** Settings of a server whose kill must lose nothing, or of one that only has to be quick. */

@@ -6,6 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { mayFetch } from './services.ts';
 
 const PACKAGES = ['fastavro==1.13.1', 'cramjam==2.14.0', 'backports.zstd==1.8.0'];
 export const FASTAVRO = 'fastavro 1.13.1';
@@ -28,6 +29,6 @@ function make(): void {
 
 /** Undefined where there is none and none may be made. */
 export function pythonWithAvro(): string | undefined {
-  if (!existsSync(program) && (process.env.CI === 'true' || process.env.MF_SERVICES === 'fetch')) make();
+  if (!existsSync(program) && mayFetch) make();
   return existsSync(program) ? program : undefined;
 }

@@ -1,7 +1,8 @@
 /** A Redis Cluster of one's own: three primaries, each with a replica, on free ports of 127.0.0.1. */
 import { execFileSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
-import { freePort, redisProgram, type RedisServer, startRedis, until } from './redis-server.ts';
+import { freePort } from './free-port.ts';
+import { redisProgram, type RedisServer, startRedis, until } from './redis-server.ts';
 
 export interface RedisClusterServers {
   readonly urls: readonly string[];

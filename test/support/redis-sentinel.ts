@@ -4,7 +4,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { client, freePort, redisProgram, until } from './redis-server.ts';
+import { freePort } from './free-port.ts';
+import { client, redisProgram, until } from './redis-server.ts';
 
 export const WATCHED = 'meterfold';
 

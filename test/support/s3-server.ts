@@ -9,9 +9,9 @@ import { rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateBucketCommand, PutBucketPolicyCommand, S3Client } from '@aws-sdk/client-s3';
-import { afterAll, beforeAll, describe, test } from 'vitest';
-import { freePort } from './postgres-server.ts';
-import { report } from './services.ts';
+import { afterAll, beforeAll, describe } from 'vitest';
+import { freePort } from './free-port.ts';
+import { mayFetch, missing, report } from './services.ts';
 
 export interface Credentials {
   readonly accessKeyId: string;
@@ -35,7 +35,6 @@ export interface S3Server {
   stop(): Promise<void>;
 }
 
-const isCi = process.env.CI === 'true';
 const VERSION = '1.8.0';
 const REGION = 'us-east-1';
 const OWNER: Credentials = { accessKeyId: 'meterfold-owner', secretAccessKey: 'secret-of-the-owner' };
@@ -46,7 +45,7 @@ const program = join(cache, 'bin', `versitygw-${VERSION}`);
 
 /** Built beside its place and moved there: two suites may want it at once. */
 function fetchProgram(): boolean {
-  if (!isCi && process.env.MF_SERVICES !== 'fetch') return false;
+  if (!mayFetch) return false;
   mkdirSync(join(cache, 'bin'), { recursive: true });
   const folder = mkdtempSync(join(cache, 'bin', 'building-'));
   const env = { ...process.env, GOBIN: folder, GOFLAGS: '-buildvcs=false -trimpath', CGO_ENABLED: '0' };
@@ -147,7 +146,7 @@ export const hasUsers = given === '';
 export function describeS3(title: string, suite: (server: () => S3Server) => void): void {
   const name = serverName();
   if (name === undefined) {
-    missing(title);
+    missing(title, 'S3', 'set METERFOLD_TEST_S3_ENDPOINT, or install Go');
     return;
   }
   describe(`${title} on ${name}`, () => {
@@ -160,15 +159,5 @@ export function describeS3(title: string, suite: (server: () => S3Server) => voi
       report(title, name, 'ran');
     });
     suite(() => server!);
-  });
-}
-
-function missing(title: string): void {
-  test.runIf(isCi)(`${title} needs an S3 in CI`, () => {
-    throw new Error('no S3: set METERFOLD_TEST_S3_ENDPOINT, or install Go');
-  });
-  test.skipIf(isCi)(`${title}: no server on this machine`, (context) => {
-    report(title, 'S3', 'missing');
-    context.skip();
   });
 }

@@ -93,13 +93,21 @@ function givenPostgres(name: string, url: string): TestDatabase {
   };
 }
 
-/** Installs the server where that was asked for. */
-function fetchPostgres(): string | undefined {
-  if (!isCi && process.env.MF_SERVICES !== 'fetch') return undefined;
+/** Whether what a suite needs may be fetched. */
+export const mayFetch = isCi || process.env.MF_SERVICES === 'fetch';
+
+/** From the package manager. */
+export function aptInstall(name: string): void {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const apt = ['-o', 'DPkg::Lock::Timeout=300', '-y', '--no-install-recommends', 'install', 'postgresql-15'];
+  const apt = ['-o', 'DPkg::Lock::Timeout=300', '-y', '--no-install-recommends', 'install', name];
   execFileSync('apt-get', ['update'], { env, stdio: 'pipe' });
   execFileSync('apt-get', apt, { env, stdio: 'pipe' });
+}
+
+/** Installs the server where that was asked for. */
+function fetchPostgres(): string | undefined {
+  if (!mayFetch) return undefined;
+  aptInstall('postgresql-15');
   return postgresPrograms();
 }
 
@@ -144,14 +152,14 @@ export function describeEachDatabase(title: string, suite: (database: TestDataba
       suite(database);
     });
   }
-  if (!found.some(({ kind }) => kind === 'postgres')) missing(title);
+  if (!found.some(({ kind }) => kind === 'postgres')) missingPostgres(title);
 }
 
 /** The suite on a real PostgreSQL alone. */
 export function describePostgres(title: string, suite: (database: TestDatabase) => void): void {
   const real = servers().find(({ kind }) => kind === 'postgres');
   if (real === undefined) {
-    missing(title);
+    missingPostgres(title);
     return;
   }
   describe(`${title} on ${real.name}`, () => {
@@ -164,12 +172,17 @@ export function describePostgres(title: string, suite: (database: TestDatabase) 
   });
 }
 
-function missing(title: string): void {
-  test.runIf(isCi)(`${title} needs a PostgreSQL in CI`, () => {
-    throw new Error('no PostgreSQL: set METERFOLD_TEST_POSTGRES_URL, or install postgresql-15');
+function missingPostgres(title: string): void {
+  missing(title, 'PostgreSQL', 'set METERFOLD_TEST_POSTGRES_URL, or install postgresql-15');
+}
+
+/** A suite without its server: a failing test in CI, reported as missing elsewhere. */
+export function missing(title: string, server: string, wayOut: string): void {
+  test.runIf(isCi)(`${title} needs ${server} in CI`, () => {
+    throw new Error(`no ${server}: ${wayOut}`);
   });
-  test.skipIf(isCi)(`${title} on PostgreSQL: no server on this machine`, (context) => {
-    report(title, 'PostgreSQL', 'missing');
+  test.skipIf(isCi)(`${title} on ${server}: not on this machine`, (context) => {
+    report(title, server, 'missing');
     context.skip();
   });
 }
