@@ -217,7 +217,7 @@ export const MUTANTS = [
     noParentsInPublish,
     patch(speed, 'if (!(await this.#parentsAtEnd(lineage))) return undefined;'),
   ),
-  random('publish-before-parents', 'a child is published before its parents', noParentsInPublish),
+  script('publish-before-parents', 'a child is published before its parents', noParentsInPublish),
   script(
     'parents-checked-outside',
     "open checks the parents, the script that writes the child's fence does not",

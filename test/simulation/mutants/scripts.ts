@@ -213,6 +213,21 @@ const SCRIPTS: Readonly<Record<string, (s: Stage) => Promise<void>>> = {
     for (const lineage of [l0, l1]) await s.through(lineage, 'counting');
     await s.run(reader);
   },
+  'publish-before-parents': async (s) => {
+    const { world, l1 } = s;
+    const x = s.fact('ivy', 'x');
+    s.send(x, 3);
+    s.split(l1, 4);
+    const child = world.homeOf('ivy');
+    s.send(x, 3);
+    // It finds nothing sealed in the parent; by the time that it comes to the child, both are.
+    const publisher = await s.publisher();
+    await s.run(publisher, at('manifest l1'));
+    await s.through(l1, 'archiving');
+    await s.through(child, 'archiving');
+    await s.run(publisher);
+    await s.run(await s.publisher());
+  },
   'flip-loses-a-filling': async (s) => {
     const { world, l0 } = s;
     for (const key of ['a', 'b']) {
