@@ -22,6 +22,7 @@ export interface Config {
   readonly archiveFormat: number | undefined;
   readonly kafkaBrokers: readonly string[] | undefined;
   readonly kafkaTopic: string | undefined;
+  readonly kafkaGroup: string;
   readonly kafkaMinInsyncReplicas: number;
   readonly kafkaTls: boolean;
   readonly kafkaSaslMechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512' | undefined;

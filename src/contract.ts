@@ -76,6 +76,37 @@ export interface Source {
   trim(lineage: string, before: Position): Promise<number>;
 }
 
+/**
+ * Says which lineages this process reads, where several processes share a log. Where two read one for a while, fences decide.
+ * `hold` is called for each that is ours, and its signal aborts when it is to be given up; another process gets it once `hold`
+ * has resolved. Resolves when `stop` aborted and all is given up; throws what `hold` threw.
+ */
+export interface Sharing {
+  share(hold: (lineage: Lineage, giveUp: AbortSignal) => Promise<void>, stop: AbortSignal): Promise<void>;
+}
+
+/** Told of each failure to share that is waited out, and whenever this process has its share. */
+export interface SharingHealth {
+  troubled(error: unknown): void;
+  settled(): void;
+}
+
+/** How far a lineage is read, by the process that reads it. */
+export interface Standing {
+  readonly lineage: string;
+  /** The place that is read next. */
+  readonly at: Position;
+  /** Places before the end that are not read yet, those of markers among them. */
+  readonly lag: number;
+  /** Arrival of the last record that was read, ms; undefined before the first one. */
+  readonly arrival: number | undefined;
+  /**
+   * An open transaction begins at this place, and nothing behind it can be read until it ends. One that lasts longer than the
+   * broker lets any producer keep one open hangs: its producer is gone, and an operator has to abort it.
+   */
+  readonly heldBack: { readonly at: Position; readonly forMs: number; readonly isHung: boolean } | undefined;
+}
+
 export interface Outgoing {
   readonly routingKey: string;
   readonly value: Uint8Array;

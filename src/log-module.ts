@@ -1,10 +1,14 @@
 /** What a module named by the setting `logModule` exports: a log of the user's own instead of PostgreSQL. */
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
-import type { Producer, Source } from './contract.ts';
+import type { Producer, Sharing, SharingHealth, Source, Standing } from './contract.ts';
 
 /** The promises SRC-* and PRD-* of docs/component-spec.md; `meterfold/conformance` tests them. */
 export interface OpenedLog extends Source, Producer {
+  /** How several workers share it, where the broker has groups. Without it they share by leases in the database. */
+  sharing?(health: SharingHealth): Sharing;
+  /** How far this process has read, for metrics. */
+  standings?(): readonly Standing[];
   /** Waits for appends under way. Nothing may be appended any more. */
   close(): Promise<void>;
 }

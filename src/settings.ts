@@ -114,6 +114,12 @@ export const SETTINGS: readonly Setting[] = [
     description: 'The topic; its partitions are recorded as `partitions` at the first start.',
   },
   {
+    name: 'kafkaGroup',
+    type: 'text',
+    default: 'meterfold',
+    description: 'The group by which workers share the topic. One of its own for each installation on a cluster.',
+  },
+  {
     name: 'kafkaMinInsyncReplicas',
     type: 'integer',
     default: 2,

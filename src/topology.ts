@@ -23,6 +23,7 @@ import type {
   Producer,
   Rejects,
   RuleSets,
+  Sharing,
   Source,
   SpeedStore,
   Tables,
@@ -104,11 +105,18 @@ const BACKFILL_MS = 500;
 const RETENTION_MS = 10_000;
 const MONTHS_MS = 3_600_000;
 
-/** worker: one lane a lineage. Resolves when `stop` aborted and all lanes have drained. */
-export const work = (p: Ports, s: Settings, topology: Topology, stop: AbortSignal): Promise<void> => {
+/** worker: one lane a lineage, of all or of its share. Resolves when `stop` aborted and all lanes have drained. */
+export const work = (p: Ports, s: Settings, topology: Topology, stop: AbortSignal, sharing?: Sharing): Promise<void> => {
   const { formats, maxUnsettled } = s;
-  return supervise({ ...p, topology, formats, maxUnsettled, discoverMs: DISCOVER_MS }, stop);
+  return supervise({ ...p, topology, formats, maxUnsettled, discoverMs: DISCOVER_MS, sharing }, stop);
 };
+
+/** What other processes recorded of rules, for one that has no other reason to look. */
+export const lookout = (p: Ports): Role => ({
+  name: 'lookout',
+  everyMs: BACKFILL_MS,
+  step: () => p.ruleSets.refresh(),
+});
 
 /** publisher: sealed segments into the batch view. */
 export const publisher = (p: Ports, wake: Wake): Role => ({
@@ -147,9 +155,9 @@ export const relaying = (p: Ports): Role => ({
   },
 });
 
-/** scheduler: ticks into every lineage, so that idle ones close segments, advance fences and prove freshness. */
-export const scheduler = (p: Ports, { tickMs }: Settings): Role => ({
-  name: 'scheduler',
+/** ticker: ticks into every lineage, so that idle ones close segments, advance fences and prove freshness. */
+export const ticker = (p: Ports, { tickMs }: Settings): Role => ({
+  name: 'ticker',
   everyMs: tickMs,
   step: () => p.log.control({ type: 'tick' }),
 });
@@ -185,29 +193,45 @@ export const expiry = (p: Ports, s: Settings): Role => ({
 });
 
 /**
- * All roles in one process. Resolves when `stop` aborted and all have drained; throws the first fatal error. Before
- * `started` only the worker and the scheduler run: what is left to fold must not keep the lanes from opening, where one
- * database serves both.
+ * What processes are for. In production each is a process of its own, any number of each; `dev` is all of them in one.
+ * `ingest` and `api` serve HTTP, and have nothing else to do but to know what others recorded.
  */
-export async function runAll(
-  ports: Ports,
-  s: Settings,
-  topology: Wiring,
-  stop: AbortSignal,
-  started: Promise<void> = Promise.resolve(),
-): Promise<void> {
+export const ROLES = ['ingest', 'worker', 'publisher', 'relay', 'scheduler', 'api'] as const;
+export type RoleName = (typeof ROLES)[number];
+
+/** The loops of each role, but for the lanes of a worker. */
+const loops: Readonly<Record<RoleName, (p: Ports, s: Settings, sealed: Wake) => readonly Role[]>> = {
+  ingest: (p) => [lookout(p)],
+  worker: () => [],
+  publisher: (p, _, sealed) => [publisher(p, sealed), backfill(p)],
+  relay: (p) => [relaying(p)],
+  scheduler: (p, s) => [ticker(p, s), collector(p, s), months(p), retention(p, s), expiry(p, s)],
+  api: (p) => [lookout(p)],
+};
+
+export interface Running {
+  readonly roles: ReadonlySet<RoleName>;
+  readonly wiring: typeof metering;
+  /** Where several workers share the log. */
+  readonly sharing?: Sharing;
+  /** Before it only lanes and ticks run: what is left to fold must not keep lanes from opening where one database serves both. */
+  readonly started?: Promise<void>;
+}
+
+/** Resolves when `stop` aborted and all have drained; throws the first fatal error. */
+export async function runRoles(ports: Ports, s: Settings, running: Running, stop: AbortSignal): Promise<void> {
+  const { roles, wiring, sharing, started = Promise.resolve() } = running;
   const failed = new AbortController();
   const over = AbortSignal.any([stop, failed.signal]);
   const sealed = new Wake(ports.clock);
   const p = { ...ports, facts: pokeOnSeal(ports.facts, sealed) };
-  const folding = [publisher(p, sealed), backfill(p), collector(p, s), relaying(p)];
-  const later = [...folding, months(p), retention(p, s), expiry(p, s)];
-  const running = [
-    work(p, s, topology(p, s), over),
-    runRole(p, scheduler(p, s), over),
-    ...later.map((role) => started.then(() => runRole(p, role, over))),
-  ];
-  const outcomes = await Promise.allSettled(running.map((role) => role.catch((error: unknown) => fail(failed, error))));
+  const lanes = roles.has('worker') ? [work(p, s, wiring(p, s), over, sharing)] : [];
+  const looping = [...roles].flatMap((role) => loops[role](p, s, sealed));
+  const rounds = looping.map(async (role) => {
+    if (role.name !== 'ticker') await started;
+    await runRole(p, role, over);
+  });
+  const outcomes = await Promise.allSettled([...lanes, ...rounds].map((one) => one.catch((e: unknown) => fail(failed, e))));
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }
 

@@ -8,10 +8,10 @@ import { openFacts } from '../observe/facts.ts';
 import { openLog } from '../observe/log.ts';
 import { openRegistry } from '../observe/metrics.ts';
 import { httpServer } from '../serving/http/server.ts';
-import { counting, type Ports, relaying, work } from '../topology.ts';
+import { counting, type Ports, relaying, ROLES, work } from '../topology.ts';
 import { Client } from './client.ts';
 import { settingsOf } from './product.ts';
-import { httpPorts, queryService, rebuilderOf } from './serve.ts';
+import { httpPorts, KnownLineages, queryService, rebuilderOf } from './serve.ts';
 import { openStores, type Stores } from './stores.ts';
 
 export interface Asker {
@@ -53,10 +53,11 @@ async function withDirectory<T>(config: Config, use: (asker: Asker) => Promise<T
   const running = work(ports, settings, counting(ports, settings), stop.signal);
   try {
     await Promise.race([filled(stores, config.buckets), running.then(() => new Promise<never>(() => undefined))]);
-    const query = await queryService(config, stores, systemClock);
+    const query = queryService(config, stores, systemClock, await KnownLineages.of(stores.log));
     const relay = (): Promise<void> => relaying(ports).step(stop.signal);
     const open = { ...config, insecure: true };
-    const app = httpServer(httpPorts({ config: open, stores, query, ports, registry, facts, settings, rebuilder, relay }));
+    const parts = { config: open, stores, query, ports, registry, facts, settings, roles: new Set(ROLES), rebuilder, relay };
+    const app = httpServer(httpPorts(parts));
     const by =
       (method: 'GET' | 'POST' | 'DELETE') =>
       async <R>(url: string, body?: object): Promise<R> => {

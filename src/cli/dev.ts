@@ -1,9 +1,10 @@
-/** `meterfold dev`: the whole product in one process, until it is told to stop. */
+/** `meterfold dev`, the whole product in one process, and `meterfold ROLE`, one part of it: until it is told to stop. */
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { openLog } from '../observe/log.ts';
 import type { Streams } from './output.ts';
-import { startProduct } from './product.ts';
+import { type ProductPorts, startProduct } from './product.ts';
+import type { RoleName } from '../topology.ts';
 
 /** An event of now, so that the answer to the second line shows it. */
 function welcome(url: string, now: number): string {
@@ -30,17 +31,33 @@ function welcome(url: string, now: number): string {
 }
 
 /** Resolves with the exit code once `stop` aborted and everything is closed, or a role failed for good. */
-export async function dev(config: Config, random: () => number, streams: Streams, stop: AbortSignal): Promise<number> {
-  const clock = systemClock;
+export const dev = (config: Config, random: () => number, streams: Streams, stop: AbortSignal): Promise<number> =>
+  runUntil(config, { random }, stop, (url) => {
+    streams.out(welcome(url, systemClock.now()));
+  });
+
+/** One role of several processes that share servers. As above. */
+export const role = (name: RoleName, config: Config, context: Context, stop: AbortSignal): Promise<number> =>
+  runUntil(config, { random: context.random, roles: new Set([name]) }, stop, (url) => {
+    context.streams.out(`${name} ready on ${url}`);
+  });
+
+interface Context {
+  readonly random: () => number;
+  readonly streams: Streams;
+}
+type Given = Pick<ProductPorts, 'random' | 'roles'>;
+
+async function runUntil(config: Config, given: Given, stop: AbortSignal, greet: (url: string) => void): Promise<number> {
   const log = openLog({ level: config.logLevel });
-  const product = await startProduct(config, { clock, random, log });
+  const product = await startProduct(config, { ...given, clock: systemClock, log });
   const stopped = new Promise<'stopped'>((resolve) => {
     if (stop.aborted) resolve('stopped');
     stop.addEventListener('abort', () => resolve('stopped'), { once: true });
   });
   try {
     await Promise.race([product.ready(), product.failed, stopped]);
-    if (!stop.aborted) streams.out(welcome(product.url, clock.now()));
+    if (!stop.aborted) greet(product.url);
     await Promise.race([product.failed, stopped]);
   } finally {
     await product.close();

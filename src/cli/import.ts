@@ -15,7 +15,7 @@ import { runRole } from '../runtime/role.ts';
 import type { CheckpointOptions } from '../sources/import/checkpoint.ts';
 import { importPath, type ImportResult } from '../sources/import/importer.ts';
 import { parseMapping } from '../sources/import/mapping.ts';
-import { archiving, type Ports, runAll } from '../topology.ts';
+import { archiving, type Ports, ROLES, runRoles } from '../topology.ts';
 import { Ahead } from './ahead.ts';
 import { Client } from './client.ts';
 import { openEdge } from './edge.ts';
@@ -150,7 +150,7 @@ async function importIntoDirectory(running: Running, config: Config): Promise<Im
   const settings = { ...own, ...(config.kafkaBrokers === undefined ? { logRetentionMs: DEAD_LOG_MS } : {}) };
   const ports: Ports = { ...stores, clock: systemClock, facts, random: Math.random, unique: randomUUID };
   const over = new AbortController();
-  const roles = [runAll(ports, settings, archiving, over.signal)];
+  const roles = [runRoles(ports, settings, { roles: new Set(ROLES), wiring: archiving }, over.signal)];
   if (stores.embedded)
     roles.push(runRole({ clock: systemClock, facts, random: ports.random }, maintain(stores.pool), over.signal));
   const working = Promise.all(roles);

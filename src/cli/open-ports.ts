@@ -64,11 +64,15 @@ export async function openSpeedStore(config: Config): Promise<Opened<SpeedStore>
 
 /** Throws BAD_CONFIG, LOG_MISCONFIGURED, INSTALLATION_DIFFERS, LOG_UNAVAILABLE. */
 export async function openKafka(config: Config, brokers: readonly string[], clock: Clock): Promise<OpenedLog> {
-  const { kafkaTopic: topic, partitions, kafkaMinInsyncReplicas: minInsyncReplicas, kafkaTls } = config;
+  const { kafkaTopic: topic, partitions, kafkaMinInsyncReplicas: minInsyncReplicas, kafkaTls, kafkaGroup: groupId } = config;
   if (topic === undefined) throw needs('kafkaBrokers', brokers.join(), 'kafkaTopic');
   const { openKafkaLog } = await import('../sources/kafka/log.ts');
   const given = defined({ tls: kafkaTls ? {} : undefined, sasl: saslOf(config) });
-  return openKafkaLog({ brokers, topic, partitions, clock, minInsyncReplicas, ...given });
+  const log = await openKafkaLog({ brokers, topic, partitions, clock, minInsyncReplicas, ...given });
+  const sharing: OpenedLog['sharing'] = (health) => ({
+    share: (hold, stop) => log.share({ groupId, ...health }, hold, stop),
+  });
+  return Object.assign(log, { sharing });
 }
 
 function saslOf({ kafkaSaslMechanism: mechanism, kafkaUsername: username, kafkaPassword: password }: Config) {

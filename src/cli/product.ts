@@ -1,4 +1,4 @@
-/** The embedded product: every role in one process, behind one HTTP server. */
+/** A process: some roles, or all of them as in the embedded product, behind one HTTP server. */
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { FastifyInstance } from 'fastify';
@@ -13,14 +13,16 @@ import { MeterError } from '../errors.ts';
 import { openFacts } from '../observe/facts.ts';
 import type { Logger } from '../observe/log.ts';
 import { openRegistry } from '../observe/metrics.ts';
+import { showStandings } from '../observe/standings.ts';
 import { runRole } from '../runtime/role.ts';
 import type { httpServer as HttpServer } from '../serving/http/server.ts';
 import type { QueryService } from '../serving/query.ts';
 import { shapeIndexes } from '../sinks/postgres/indexes.ts';
-import { metering, type Ports, runAll, type Settings } from '../topology.ts';
+import { metering, type Ports, type RoleName, ROLES, runRoles, type Settings } from '../topology.ts';
 import { openEdge } from './edge.ts';
 import { loadProcessors } from './modules.ts';
-import { httpPorts, queryService, rebuilderOf } from './serve.ts';
+import { demandSharing, sharingOf } from './sharing.ts';
+import { httpPorts, KnownLineages, queryService, rebuilderOf } from './serve.ts';
 import { openStores, type Stores } from './stores.ts';
 
 export interface Product {
@@ -30,13 +32,18 @@ export interface Product {
   readonly stores: Stores;
   /** Rejects when a role fails for good; the product is then to be closed. */
   readonly failed: Promise<never>;
-  /** Resolves once answers are served: every lineage has a fence in every bucket. Each answer's proof says how far it reaches. */
+  /**
+   * Resolves once answers are served, where this process serves any: every lineage has a fence in every bucket. Each answer's
+   * proof says how far it reaches.
+   */
   ready(): Promise<void>;
   /** Takes no more, finishes what is under way within the deadline, closes everything. */
   close(): Promise<void>;
 }
 
 export interface ProductPorts {
+  /** What this process is for; all of it where nothing is said. */
+  readonly roles?: ReadonlySet<RoleName>;
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Logger;
@@ -79,10 +86,17 @@ export const settingsOf = (config: Config): Settings => ({
   eventRowRetentionMs: config.eventRowRetentionMs,
 });
 
-async function openShaped(config: Config, clock: Clock): Promise<Stores> {
-  const stores = await openStores(config, clock, { role: 'dev', declared: await loadDeclared(config) });
+const EVERY: ReadonlySet<RoleName> = new Set(ROLES);
+const isShared = (roles: ReadonlySet<RoleName>): boolean => roles.size < EVERY.size;
+
+/** Of several processes the scheduler declares what its files say: others may still be started with older ones. */
+async function openShaped(config: Config, clock: Clock, roles: ReadonlySet<RoleName>): Promise<Stores> {
+  const declares = roles.has('scheduler');
+  const role = isShared(roles) ? [...roles].join('+') : 'dev';
+  const declared = declares ? await loadDeclared(config) : undefined;
+  const stores = await openStores(config, clock, { role, declared, isShared: isShared(roles) });
   try {
-    await shapeIndexes(stores.pool, config);
+    if (declares) await shapeIndexes(stores.pool, config);
     return stores;
   } catch (error) {
     await stores.close();
@@ -103,16 +117,18 @@ function demandLoopback({ host, insecure }: Config): void {
 
 /** Opens the stores, starts every role, listens. Nothing stays open when it throws. */
 export async function startProduct(config: Config, given: ProductPorts): Promise<Product> {
+  const { roles = EVERY } = given;
   demandLoopback(config);
+  if (isShared(roles)) demandSharing(config, roles);
   const processors = await loadProcessors(config.processors, given.processors ?? []);
   const { lend = (own: Stores): Stores => own } = given;
   // Loaded while the database starts in its thread.
   const [stores, { httpServer }] = await Promise.all([
-    openShaped(config, given.clock).then(lend),
+    openShaped(config, given.clock, roles).then(lend),
     import('../serving/http/server.ts'),
   ]);
   try {
-    return await startWith({ config, given, processors, stores, httpServer });
+    return await startWith({ config, given, roles, processors, stores, httpServer });
   } catch (error) {
     await stores.close();
     throw error;
@@ -122,28 +138,37 @@ export async function startProduct(config: Config, given: ProductPorts): Promise
 interface Parts {
   readonly config: Config;
   readonly given: ProductPorts;
+  readonly roles: ReadonlySet<RoleName>;
   readonly processors: readonly EdgeProcessor[];
   readonly stores: Stores;
   readonly httpServer: typeof HttpServer;
 }
 
-async function startWith({ config, given, processors, stores, httpServer }: Parts): Promise<Product> {
+async function startWith({ config, given, roles, processors, stores, httpServer }: Parts): Promise<Product> {
   const { clock, random, log, listens = true } = given;
   const registry = openRegistry({ process: true });
   const facts = openFacts({ registry, logger: log });
   const ports: Ports = { ...stores, clock, facts, random, unique: randomUUID };
   const settings = settingsOf(config);
   const stop = new AbortController();
-  const edge = await openEdge(config, { stores, facts, processors });
-  const query = await queryService(config, stores, clock);
+  const edge = roles.has('ingest') ? await openEdge(config, { stores, facts, processors }) : undefined;
+  const lineages = await KnownLineages.of(stores.log);
+  const query = queryService(config, stores, clock, lineages);
   const rebuilder = rebuilderOf(stores, ports, settings);
-  const app = httpServer(httpPorts({ config, stores, query, ports, registry, facts, settings, edge, rebuilder }));
+  showStandings(registry, stores.log);
+  const http = httpPorts({ config, stores, query, ports, registry, facts, settings, roles, edge, rebuilder });
+  const app = httpServer(
+    http,
+    SERVING.filter((role) => roles.has(role)),
+  );
   if (listens) await listen(app, config);
-  const ready = untilStarted(query, clock, stop.signal);
+  const ready = roles.has('api') ? untilStarted(query, clock, stop.signal) : Promise.resolve();
   const started = Promise.race([ready, clock.sleep(FOLD_AFTER_MS, stop.signal)]).catch(() => undefined);
+  const sharing = isShared(roles) ? sharingOf(stores, ports) : undefined;
+  const beside = [lineages.role, ...(stores.embedded ? [maintain(stores.pool)] : [])];
   const running = Promise.all([
-    runAll(ports, settings, metering, stop.signal, started),
-    ...(stores.embedded ? [runRole({ clock, facts, random }, maintain(stores.pool), stop.signal)] : []),
+    runRoles(ports, settings, { roles, wiring: metering, sharing, started }, stop.signal),
+    ...beside.map((role) => runRole({ clock, facts, random }, role, stop.signal)),
   ]);
   const failed = running.then(() => new Promise<never>(() => undefined));
   return {
@@ -155,6 +180,9 @@ async function startWith({ config, given, processors, stores, httpServer }: Part
     close: () => close(app, stop, () => Promise.all([running, rebuilder.stop()]), stores, config, clock),
   };
 }
+
+/** Roles that serve more than their health. */
+const SERVING = ['ingest', 'api'] as const;
 
 async function listen(app: FastifyInstance, { host, port }: Config): Promise<void> {
   try {

@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { type Config, parseConfig, shownConfig } from '../config.ts';
+import { type Config, envName, parseConfig, shownConfig } from '../config.ts';
+import { SETTINGS } from '../settings.ts';
 import { MeterError } from '../errors.ts';
 import type { Ask } from './ask.ts';
 import type { JsonFlag, RejectFlags } from './checks.ts';
@@ -13,6 +14,7 @@ import type { TableName } from '../sinks/export/tables.ts';
 import type { QueryFlags } from './query.ts';
 import type { RebuildFlags } from './rebuild.ts';
 import type { RedriveFlags } from './redrive.ts';
+import type { RoleName } from '../topology.ts';
 
 export interface Context {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -25,13 +27,30 @@ type Flags = Readonly<Record<string, unknown>>;
 type Done = (code: number) => void;
 
 /** Flags over environment over file over defaults. Throws BAD_CONFIG. */
-async function configOf({ env }: Context, flags: Flags): Promise<Config> {
+async function configOf(context: Context, flags: Flags): Promise<Config> {
+  const env = await withFiles(context.env);
   const path = typeof flags.config === 'string' ? flags.config : env.METERFOLD_CONFIG_FILE;
   return parseConfig({
     flags,
     env,
     ...(path === undefined ? {} : { file: await readConfigFile(path), fileDir: dirname(path) }),
   });
+}
+
+/** A setting may lie in a file of its own, as orchestrators mount secrets: METERFOLD_NAME_FILE is where. */
+async function withFiles(env: Context['env']): Promise<Context['env']> {
+  const found = SETTINGS.map(({ name }) => envName(name)).filter((name) => env[`${name}_FILE`] !== undefined);
+  const texts = found.map(async (name) => [name, await readSecret(name, env[`${name}_FILE`] ?? '')] as const);
+  return { ...env, ...Object.fromEntries(await Promise.all(texts)) };
+}
+
+async function readSecret(name: string, path: string): Promise<string> {
+  try {
+    return (await readFile(path, 'utf8')).replace(/\r?\n$/, '');
+  } catch (cause) {
+    const what = `read ${path}, which ${name}_FILE names: it cannot be read`;
+    throw new MeterError('BAD_CONFIG', what, { field: `${name}_FILE`, value: path, cause });
+  }
 }
 
 async function readConfigFile(path: string): Promise<string> {
@@ -73,6 +92,32 @@ function addDev(root: Command, context: Context, done: Done): void {
       const { dev } = await import('./dev.ts');
       done(await dev(await configOf(context, flags), context.random, context.streams, context.stop));
     });
+}
+
+const ROLES: Readonly<Record<RoleName, string>> = {
+  ingest: 'serve POST /v1/events: events into the log',
+  worker: 'read its share of the log into live counters and archive',
+  publisher: 'fold what is sealed into the batch view',
+  relay: 'bring misrouted and redriven records home',
+  scheduler: 'declare what the meters file says; tick, collect what is published, keep retention',
+  api: 'serve answers over HTTP',
+};
+
+/** Roles of several processes that share a database, Redis and a bucket: any number of each. */
+function addRoles(root: Command, context: Context, done: Done): void {
+  for (const [name, what] of Object.entries(ROLES) as [RoleName, string][])
+    root
+      .command(name)
+      .description(`role: ${what}`)
+      .option('--config <file>', 'YAML file of settings')
+      .option('--meters-file <file>', 'YAML file of meters')
+      .option('--port <port>', 'port to listen on; 0 takes a free one (default: 8080)')
+      .option('--host <host>', 'address to listen on (default: 127.0.0.1)')
+      .option('--insecure', 'listen on other addresses than loopback')
+      .action(async (flags: Flags) => {
+        const { role } = await import('./dev.ts');
+        done(await role(name, await configOf(context, flags), context, context.stop));
+      });
 }
 
 function addImport(root: Command, context: Context, done: Done): void {
@@ -198,7 +243,7 @@ export async function program({ streams, ...context }: Context, argv: readonly s
   };
   // Set before the commands are added: they inherit it.
   root.exitOverride().configureOutput({ writeOut: write(streams.out), writeErr: write(streams.err) });
-  for (const add of [addDev, addImport, addExport, addQuery, addChecks, addSchemas, addConfig])
+  for (const add of [addDev, addRoles, addImport, addExport, addQuery, addChecks, addSchemas, addConfig])
     add(root, { streams, ...context }, done);
   try {
     await root.parseAsync([...argv], { from: 'user' });

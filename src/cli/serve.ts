@@ -1,32 +1,55 @@
 /** What the HTTP server is given of the stores. */
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
+import type { Lineage, Source } from '../contract.ts';
 import type { Edge } from '../domain/edge.ts';
+import type { Waits } from '../observe/facts.ts';
+import type { Role } from '../runtime/role.ts';
 import type { Dependency, HttpPorts } from '../serving/http/ports.ts';
 import { QueryService } from '../serving/query.ts';
 import { listEvents, listEventTypes, listTenants } from '../sinks/postgres/events.ts';
 import { listRejects } from '../sinks/postgres/rejects.ts';
 import { listUsageHourly } from '../sinks/postgres/usage-hourly.ts';
-import { type Ports, redriving, type Settings } from '../topology.ts';
+import { type Ports, redriving, type RoleName, type Settings } from '../topology.ts';
 import { Rebuilder } from './rebuilder.ts';
 import type { Stores } from './stores.ts';
 import { verifyStores } from './verify-stores.ts';
 
-export async function queryService(config: Config, stores: Stores, clock: Clock): Promise<QueryService> {
-  // The lineages of this log never change while it is open; asking once is no read of the log by a query.
-  const lineages = await stores.log.lineages();
+/** Lineages as this process knows them: looked for on a timer, because a query reads no log. */
+export class KnownLineages {
+  readonly #log: Pick<Source, 'lineages'>;
+  #known: readonly Lineage[] = [];
+
+  private constructor(log: Pick<Source, 'lineages'>) {
+    this.#log = log;
+  }
+
+  static async of(log: Pick<Source, 'lineages'>): Promise<KnownLineages> {
+    const known = new KnownLineages(log);
+    await known.#look();
+    return known;
+  }
+
+  get all(): readonly Lineage[] {
+    return this.#known;
+  }
+
+  /** To be run beside the queries. */
+  get role(): Role {
+    return { name: 'lineages', everyMs: LOOK_MS, step: () => this.#look() };
+  }
+
+  async #look(): Promise<void> {
+    this.#known = await this.#log.lineages();
+  }
+}
+const LOOK_MS = 2000;
+
+export function queryService(config: Config, stores: Stores, clock: Clock, lineages: KnownLineages): QueryService {
   const { batch, speed, ruleSets } = stores;
   const { buckets, afterTimeoutMs } = config;
-  return new QueryService({
-    batch,
-    speed,
-    ruleSets,
-    clock,
-    buckets,
-    afterTimeoutMs,
-    lineages: () => lineages,
-    trouble: () => undefined,
-  });
+  const known = { lineages: () => lineages.all, trouble: () => undefined };
+  return new QueryService({ batch, speed, ruleSets, clock, buckets, afterTimeoutMs, ...known });
 }
 
 interface HttpParts {
@@ -35,8 +58,9 @@ interface HttpParts {
   readonly query: QueryService;
   readonly ports: Ports;
   readonly registry: HttpPorts['registry'];
-  readonly facts: HttpPorts['facts'];
+  readonly facts: HttpPorts['facts'] & Waits;
   readonly settings: Settings;
+  readonly roles: ReadonlySet<RoleName>;
   readonly edge?: Edge;
   readonly rebuilder: Rebuilder;
   /** Brings home what the outbox holds, where no relay runs beside the server. */
@@ -47,7 +71,7 @@ export const rebuilderOf = (stores: Stores, ports: Ports, { kept }: Settings): R
   new Rebuilder({ ...ports, rebuilds: stores.rebuilds, keyRetentionMs: kept.keyRetentionMs });
 
 export function httpPorts(parts: HttpParts): HttpPorts {
-  const { config, stores, query, ports, registry, facts, settings, edge, rebuilder, relay } = parts;
+  const { config, stores, query, ports, registry, facts, settings, roles, edge, rebuilder, relay } = parts;
   const { pool, log } = stores;
   const knowsEventType = async (eventType: string): Promise<boolean> => {
     const published = await listEventTypes(pool);
@@ -71,13 +95,13 @@ export function httpPorts(parts: HttpParts): HttpPorts {
     listRejects: (request) => listRejects(pool, request),
     listTenants: () => listTenants(pool),
     listEventTypes: () => listEventTypes(pool),
-    ready: () => dependencies(stores, query),
+    ready: () => dependencies(stores, roles, query, facts),
     redrive: async (request) => {
       const redriven = await redriving(ports, settings, request);
       if (!request.dryRun) await relay?.();
       return redriven;
     },
-    verify: () => verifyStores(stores, settings),
+    ...(roles.has('api') ? { verify: () => verifyStores(stores, settings) } : {}),
   };
 }
 
@@ -93,18 +117,35 @@ async function isLive({ speed }: Stores, { buckets }: Settings, eventType: strin
   return (await speed.read(all, { meter: `${eventType}@1` })).some(({ cells }) => cells.length > 0);
 }
 
-async function dependencies({ pool, speed }: Stores, query: QueryService): Promise<Dependency[]> {
-  const check = async (name: string, attempt: () => Promise<unknown>): Promise<Dependency> => {
-    try {
-      await attempt();
-      return { name, ok: true };
-    } catch (error) {
-      return { name, ok: false, detail: error instanceof Error ? error.message : String(error) };
-    }
-  };
-  return Promise.all([
-    check('database', () => pool.query('SELECT 1')),
-    check('speed', () => speed.check()),
-    check('answers', () => query.demandStarted()),
-  ]);
+/** Who asks these: a role is not ready without what its work needs. */
+const COUNTING: readonly RoleName[] = ['worker', 'scheduler', 'api'];
+const LOGGING: readonly RoleName[] = ['ingest', 'worker', 'relay', 'scheduler'];
+
+async function dependencies(
+  { pool, speed, log }: Stores,
+  roles: ReadonlySet<RoleName>,
+  query: QueryService,
+  facts: Waits,
+): Promise<Dependency[]> {
+  const isAny = (some: readonly RoleName[]): boolean => some.some((role) => roles.has(role));
+  const checks = [
+    checked('database', () => pool.query('SELECT 1')),
+    ...(isAny(LOGGING) ? [checked('log', () => log.lineages())] : []),
+    ...(isAny(COUNTING) ? [checked('speed', () => speed.check())] : []),
+    ...(roles.has('api') ? [checked('answers', () => query.demandStarted())] : []),
+  ];
+  // Who serves callers serves them also while something behind it waits.
+  const waits = isAny(['ingest', 'api'])
+    ? []
+    : facts.waits().map(({ what, why }) => ({ name: what, ok: false, detail: why }));
+  return [...(await Promise.all(checks)), ...waits];
+}
+
+async function checked(name: string, attempt: () => Promise<unknown>): Promise<Dependency> {
+  try {
+    await attempt();
+    return { name, ok: true };
+  } catch (error) {
+    return { name, ok: false, detail: error instanceof Error ? error.message : String(error) };
+  }
 }

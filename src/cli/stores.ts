@@ -7,7 +7,7 @@ import { meterSetOf } from '../domain/meter.ts';
 import { knowingHashes, secretPrint } from '../domain/privacy.ts';
 import { type Declared, firstRules } from '../domain/rules.ts';
 import type { OpenedLog } from '../log-module.ts';
-import { makeDataDir, openDataDir } from '../embedded/data-dir.ts';
+import { type DataDir, makeDataDir, openDataDir } from '../embedded/data-dir.ts';
 import { lockDirectory } from '../embedded/lock.ts';
 import { openEmbedded } from '../embedded/pglite.ts';
 import { postgresBatchView } from '../sinks/postgres/batch-view.ts';
@@ -55,6 +55,8 @@ const EMBEDDED_CONNECTIONS = 1;
 export interface Opening {
   readonly role: string;
   readonly declared: Declared | undefined;
+  /** One of several processes that share servers, and no data directory. */
+  readonly isShared?: boolean;
 }
 
 type Closer = () => Promise<void>;
@@ -74,13 +76,11 @@ export async function openStores(config: Config, clock: Clock, opening: Opening)
   }
 }
 
-async function openInto(closers: Closer[], config: Config, clock: Clock, { role, declared }: Opening): Promise<Stores> {
+async function openInto(closers: Closer[], config: Config, clock: Clock, opening: Opening): Promise<Stores> {
+  const { role, declared, isShared = false } = opening;
   // Before anything is recorded.
   if (declared !== undefined) demandMeasurable(config, firstRules(declared, meterSetOf([])));
-  await makeDataDir(config.dataDir);
-  const lock = await lockDirectory(config.dataDir, role);
-  closers.push(() => lock.release());
-  const layout = await openDataDir(config.dataDir);
+  const layout = isShared ? NO_DIRECTORY : await ownDirectory(closers, config, role);
   const secret = await secretOf(config);
   const pool = await openDatabase(closers, config, layout.databaseDir);
   const { partitions, buckets, epochMs, keyRetentionMs, usageRetentionMonths } = config;
@@ -117,6 +117,16 @@ async function openInto(closers: Closer[], config: Config, clock: Clock, { role,
     rebuilds: postgresRebuilds(pool, config),
   };
   return { ...stores, close: () => closeAll(closers) };
+}
+
+/** A process that shares servers has neither an embedded database nor an archive of files. */
+const NO_DIRECTORY: DataDir = { databaseDir: '', archiveDir: '' };
+
+async function ownDirectory(closers: Closer[], { dataDir }: Config, role: string): Promise<DataDir> {
+  await makeDataDir(dataDir);
+  const lock = await lockDirectory(dataDir, role);
+  closers.push(() => lock.release());
+  return openDataDir(dataDir);
 }
 
 async function openDatabase(closers: Closer[], config: Config, databaseDir: string): Promise<Pool> {

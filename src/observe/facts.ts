@@ -20,12 +20,17 @@ export interface HttpFacts {
   failed(route: string, code: string, error: unknown): void;
 }
 
+/** What is waited for now, with what it failed with last; what stopped for good is among it. */
+export interface Waits {
+  waits(): readonly { readonly what: string; readonly why: string }[];
+}
+
 export interface FactsPorts {
   readonly registry: Registry;
   readonly logger: Logger;
 }
 
-export function openFacts(ports: FactsPorts): Facts & HttpFacts {
+export function openFacts(ports: FactsPorts): Facts & HttpFacts & Waits {
   return {
     ...eventFacts(ports),
     ...processorFacts(ports),
@@ -239,18 +244,18 @@ function segmentFacts({
   };
 }
 
-function healthFacts({ registry: r, logger }: FactsPorts): Pick<Facts, 'waiting' | 'recovered' | 'stopped'> {
+function healthFacts({ registry: r, logger }: FactsPorts): Pick<Facts, 'waiting' | 'recovered' | 'stopped'> & Waits {
   const failures = counters(r, { name: 'meterfold_failures_total', help: 'Failures that are waited for' }, 'what');
   const waiting = gauges(r, { name: 'meterfold_waiting', help: '1 while a dependency is waited for' }, 'what');
   const stopped = gauges(r, { name: 'meterfold_stopped', help: '1 where work stopped for good' }, 'what');
-  const down = new Set<string>();
+  const down = new Map<string, string>();
   return {
     waiting: (what, err) => {
       failures(what);
       waiting(what, 1);
       // A dependency that stays down fails at every try: one line says it.
       logger[down.has(what) ? 'debug' : 'warn']({ what, err }, 'waiting for a dependency');
-      down.add(what);
+      down.set(what, messageOf(err));
     },
     recovered: (what) => {
       waiting(what, 0);
@@ -259,10 +264,14 @@ function healthFacts({ registry: r, logger }: FactsPorts): Pick<Facts, 'waiting'
     },
     stopped: (what, err) => {
       stopped(what, 1);
+      down.set(what, messageOf(err));
       logger.error({ what, err }, 'stopped');
     },
+    waits: () => [...down].map(([what, why]) => ({ what, why })),
   };
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function httpFacts({ registry: r, logger }: FactsPorts): HttpFacts {
   const requests = countersBy(r, { name: 'meterfold_http_requests_total', help: 'Requests answered' }, [

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
+import type { Lineage } from '../../src/contract.ts';
 import { openerOf } from '../support/kafka-logs.ts';
 import { describeKafka } from '../support/kafka-services.ts';
 
@@ -15,7 +16,7 @@ describeKafka('groups of the Kafka log', { own: true }, (kafka) => {
     starts = 0;
 
     hold(member: string, drainMs: number) {
-      return async (lineage: string, giveUp: AbortSignal): Promise<void> => {
+      return async ({ id: lineage }: Lineage, giveUp: AbortSignal): Promise<void> => {
         this.starts += 1;
         const holders = [...(this.holders.get(lineage) ?? []), member];
         if (holders.length > 1) this.overlaps += 1;
@@ -98,7 +99,7 @@ describeKafka('groups of the Kafka log', { own: true }, (kafka) => {
     const [bad] = await log.lineages();
     const sharing = log.share(
       { groupId: topic, ...quick },
-      (lineage, giveUp) => (lineage === bad!.id ? Promise.reject(new Error('it stops here')) : hold(lineage, giveUp)),
+      (lineage, giveUp) => (lineage.id === bad!.id ? Promise.reject(new Error('it stops here')) : hold(lineage, giveUp)),
       new AbortController().signal,
     );
     await expect(sharing).rejects.toThrow('it stops here');

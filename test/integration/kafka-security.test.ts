@@ -35,7 +35,7 @@ describeKafka('logging in to Kafka', { secure: true }, (kafka) => {
       const given: string[] = [];
       const sharing = log.share(
         { groupId: topic, sessionMs: 6000, heartbeatMs: 200 },
-        async (id, giveUp) => {
+        async ({ id }, giveUp) => {
           given.push(id);
           await new Promise((resolve) => giveUp.addEventListener('abort', resolve, { once: true }));
         },

@@ -149,7 +149,7 @@ describeKafka('topics of the Kafka log', { own: true }, (kafka) => {
       expect(await reader.next(AbortSignal.timeout(400))).toBeUndefined();
       const [standing] = log.standings();
       expect(standing).toMatchObject({
-        partition: 0,
+        lineage: id,
         at: position(1),
         lag: 3,
         heldBack: { at: position(1), isHung: false },

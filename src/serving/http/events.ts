@@ -1,12 +1,11 @@
-/** POST /v1/events and the list of what was published. */
+/** POST /v1/events: an answer only after the log's. */
 import type { FastifyInstance } from 'fastify';
 import type { Fault } from '../../domain/fault.ts';
 import { Ingest } from '../ingest.ts';
 import { bodyOf } from './content-types.ts';
-import { flag, pageParams, rangeParams, readParams, time } from './params.ts';
+import { flag, readParams } from './params.ts';
 import type { HttpPorts } from './ports.ts';
 import { problemOf, REJECTED, sendProblem } from './problem.ts';
-import { eventJson, isoOf } from './render.ts';
 import { encodeToken } from './tokens.ts';
 
 export function eventRoutes(app: FastifyInstance, ports: HttpPorts): void {
@@ -19,18 +18,6 @@ export function eventRoutes(app: FastifyInstance, ports: HttpPorts): void {
     const [only] = receipt.results;
     if (isSingle && only?.status === 'rejected') return sendProblem(reply, { problem: rejection(only) });
     return reply.send({ ...receipt, token: encodeToken(written) });
-  });
-
-  app.get('/v1/events', async (request) => {
-    const { event_type: eventType, ...params } = readParams(request.query, { ...rangeParams(time), ...pageParams });
-    const page = await ports.listEvents({ ...params, eventType });
-    const events = page.rows.map(({ event, lineage, position, arrival }) => ({
-      ...eventJson(event),
-      lineage,
-      position,
-      arrival: isoOf(arrival),
-    }));
-    return { events, next: page.next ?? null };
   });
 }
 

@@ -28,8 +28,15 @@ const noCompiler = (): never => {
   throw new RangeError('routes here have no schemas');
 };
 
+/** What a server may serve beside its health: events in, answers out. */
+const SERVED = {
+  ingest: [eventRoutes],
+  api: [listRoutes, redriveRoutes, meterRoutes, queryRoutes, logRoutes, rebuildRoutes],
+} as const;
+export type Served = keyof typeof SERVED;
+
 /** Not listening yet. `close` lets requests in flight finish. */
-export function httpServer(ports: HttpPorts): FastifyInstance {
+export function httpServer(ports: HttpPorts, serves: readonly Served[] = ['ingest', 'api']): FastifyInstance {
   const app = fastify({
     bodyLimit: ports.config.maxBodyBytes,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -57,8 +64,7 @@ export function httpServer(ports: HttpPorts): FastifyInstance {
   });
   refuseOtherMethods(app, () => {
     const all = { ...ports, knowsEventType: rememberTypes(ports) };
-    const own = [eventRoutes, listRoutes, redriveRoutes, meterRoutes, queryRoutes, logRoutes, rebuildRoutes, healthRoutes];
-    for (const routes of own) routes(app, all);
+    for (const routes of [...serves.flatMap((name) => SERVED[name]), healthRoutes]) routes(app, all);
   });
   return app;
 }

@@ -8,7 +8,7 @@ import { MeterError } from '../../errors.ts';
 import type { Node } from './api-metadata.ts';
 import { assign, type Member } from './assignor.ts';
 import { type Cluster, unavailable } from './cluster.ts';
-import { type Hold, Holdings } from './holdings.ts';
+import { type Hold, Holdings } from '../holdings.ts';
 import type { Broker } from './kafkajs.ts';
 
 export interface GroupOptions {
@@ -20,6 +20,8 @@ export interface GroupOptions {
   readonly heartbeatMs: number;
   /** Told of each failure that is waited out. */
   readonly troubled: (error: unknown) => void;
+  /** This process has its share. */
+  readonly settled: () => void;
 }
 
 /** Not Kafka's `consumer`: tools that reset a consumer's offsets must not take this for one. */
@@ -39,14 +41,14 @@ const typeOf = (error: unknown): string => (error as { readonly type?: string } 
 export class Group {
   readonly #options: GroupOptions;
   readonly #stop: AbortSignal;
-  readonly #holdings: Holdings;
+  readonly #holdings: Holdings<number>;
   #memberId = '';
   #heardAt: number;
   #wake = new AbortController();
   /** How many partitions there were when this member, as the leader, shared them out; undefined where another leads. */
   #shared: number | undefined;
 
-  constructor(options: GroupOptions, hold: Hold, stop: AbortSignal) {
+  constructor(options: GroupOptions, hold: Hold<number>, stop: AbortSignal) {
     this.#options = options;
     this.#stop = stop;
     this.#heardAt = options.clock.now();
@@ -110,6 +112,7 @@ export class Group {
       broker.syncGroup({ groupId, generationId, memberId, groupAssignment }),
     );
     this.#heardAt = this.#options.clock.now();
+    this.#options.settled();
     this.#holdings.assign(memberAssignment.length === 0 ? [] : (JSON.parse(memberAssignment.toString()) as number[]));
     return { node, id: generationId };
   }

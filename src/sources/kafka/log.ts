@@ -1,5 +1,5 @@
 /** Kafka as a log: one topic, whose partitions are the lineages. */
-import type { Control, Lineage, Outgoing, Position, Producer, Source } from '../../contract.ts';
+import type { Control, Lineage, Outgoing, Position, Producer, Source, Standing } from '../../contract.ts';
 import { partitionOf } from '../../domain/routing.ts';
 import { MeterError } from '../../errors.ts';
 import { appendHome, type Outcome } from '../homes.ts';
@@ -15,7 +15,7 @@ import { DEFAULTS, type KafkaLogOptions, nodeOf, type Settings, type Sharing } f
 import { PartitionReader } from './reader.ts';
 import { controlRecord, eventRecord } from './records.ts';
 import { Registry } from './registry.ts';
-import { type Standing, Standings } from './standings.ts';
+import { Standings } from './standings.ts';
 import { saslOf } from './security.ts';
 import { demandSettings } from './topic-settings.ts';
 import { PartitionWriter } from './writer.ts';
@@ -30,7 +30,7 @@ export interface KafkaLog extends Source, Producer {
    * it is to be given up. Another gets it once `hold` has resolved. Resolves when `stop` aborts and all is given up; throws
    * what `hold` threw.
    */
-  share(group: Sharing, hold: (lineage: string, giveUp: AbortSignal) => Promise<void>, stop: AbortSignal): Promise<void>;
+  share(group: Sharing, hold: (lineage: Lineage, giveUp: AbortSignal) => Promise<void>, stop: AbortSignal): Promise<void>;
   /** Waits for appends under way. Nothing may be asked any more. */
   close(): Promise<void>;
 }
@@ -55,6 +55,8 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<KafkaLog> 
   }
   return new Log(cluster, settings);
 }
+
+const nothing = (): void => undefined;
 
 type Share = Parameters<KafkaLog['share']>[1];
 
@@ -92,7 +94,7 @@ class Log implements KafkaLog {
     return new PartitionReader(ports, { lineage, partition: this.#numberOf(lineage), from });
   }
 
-  standings = (): readonly Standing[] => this.#standings.all();
+  standings = (): readonly Standing[] => this.#standings.all((partition) => this.#at(partition).id);
 
   after = (position: Position): Position => positionOf(offsetOf(position) + 1);
 
@@ -119,11 +121,11 @@ class Log implements KafkaLog {
 
   share(sharing: Sharing, hold: Share, stop: AbortSignal): Promise<void> {
     const { clock } = this.#settings;
-    const quiet = { sessionMs: 30_000, heartbeatMs: 2000, troubled: () => undefined };
+    const quiet = { sessionMs: 30_000, heartbeatMs: 2000, troubled: nothing, settled: nothing };
     const options = { ...quiet, ...sharing, cluster: this.#cluster, clock };
     const holdNumbered = (partition: number, giveUp: AbortSignal): Promise<void> => {
       this.#grow();
-      return hold(this.#lineages[partition]?.id ?? '', giveUp);
+      return hold(this.#at(partition), giveUp);
     };
     return new Group(options, holdNumbered, stop).run();
   }
@@ -152,6 +154,12 @@ class Log implements KafkaLog {
   #numberOf(lineage: string): number | undefined {
     const found = this.#lineages.findIndex(({ id }) => id === lineage);
     return found < 0 ? undefined : found;
+  }
+
+  #at(partition: number): Lineage {
+    const found = this.#lineages[partition];
+    if (found !== undefined) return found;
+    throw new MeterError('LOG_REPLACED', `read partition ${partition} of ${this.#cluster.topic}: there is none`);
   }
 
   #demand(lineage: string): number {

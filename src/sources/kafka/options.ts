@@ -42,6 +42,8 @@ export interface Sharing {
   readonly heartbeatMs?: number;
   /** Told of each failure that is waited out. */
   readonly troubled?: (error: unknown) => void;
+  /** Told whenever this process has its share. */
+  readonly settled?: () => void;
 }
 
 export const DEFAULTS = {

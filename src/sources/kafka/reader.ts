@@ -71,6 +71,8 @@ export class PartitionReader implements Reader {
 
   [Symbol.asyncDispose](): Promise<void> {
     this.#over.abort();
+    const { partition } = this.#place;
+    if (partition !== undefined) this.#ports.standings.closed(partition);
     return this.#ports.cluster.links.drop(this.#ports.purpose);
   }
 

@@ -1,23 +1,8 @@
 /** How far each partition is read, and what holds it back: for metrics and for operators. */
 import type { Clock } from '../../clock.ts';
-import type { Position } from '../../contract.ts';
+import type { Standing } from '../../contract.ts';
 import { positionOf } from '../positions.ts';
 import type { Fetched } from './api-fetch.ts';
-
-export interface Standing {
-  readonly partition: number;
-  /** The place that is read next. */
-  readonly at: Position;
-  /** Places before the end that are not read yet, those of markers among them. */
-  readonly lag: number;
-  /** Arrival of the last record that was read, ms; undefined before the first one. */
-  readonly arrival: number | undefined;
-  /**
-   * An open transaction begins at this place, and nothing behind it can be read until it ends. One that lasts longer than the
-   * cluster's `transaction.max.timeout.ms` hangs: its producer is gone, and an operator has to abort it.
-   */
-  readonly heldBack: { readonly at: Position; readonly forMs: number; readonly isHung: boolean } | undefined;
-}
 
 interface Seen {
   readonly at: number;
@@ -50,12 +35,17 @@ export class Standings {
     if (before !== undefined) this.#seen.set(partition, { ...before, at, arrival: arrival ?? before.arrival });
   }
 
+  /** It is read no more, or by another process. */
+  closed(partition: number): void {
+    this.#seen.delete(partition);
+  }
+
   /** Of the partitions that this process reads, by number. */
-  all(): Standing[] {
+  all(lineageOf: (partition: number) => string): Standing[] {
     const all = [...this.#seen].sort(([a], [b]) => a - b);
     return all.map(([partition, { at, end, arrival, held }]) => {
       const lag = Math.max(end - at, 0);
-      return { partition, at: positionOf(at), lag, arrival, heldBack: held && this.#heldBack(held) };
+      return { lineage: lineageOf(partition), at: positionOf(at), lag, arrival, heldBack: held && this.#heldBack(held) };
     });
   }
 

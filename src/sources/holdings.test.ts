@@ -5,7 +5,7 @@ import { Holdings } from './holdings.ts';
 function stage() {
   const running = new Map<number, { readonly giveUp: AbortSignal; readonly end: () => void; readonly fail: () => void }>();
   const log: string[] = [];
-  const holdings = new Holdings(
+  const holdings = new Holdings<number>(
     (partition, giveUp) => {
       log.push(`begin ${partition}`);
       return new Promise((resolve, reject) => {
