@@ -18,7 +18,7 @@ export interface Config {
   readonly partitions: number;
   readonly buckets: number;
   readonly tickMs: number;
-  readonly epochMs: number;
+  readonly epochMs: number | undefined;
   readonly archiveFormat: number | undefined;
   readonly kafkaBrokers: readonly string[] | undefined;
   readonly kafkaTopic: string | undefined;
@@ -69,6 +69,11 @@ export interface ConfigInput {
   /** The directory of that file: its paths of modules are relative to it, those of flags and environment to the working directory. */
   readonly fileDir?: string;
 }
+
+const MINUTE_MS = 60_000;
+/** What the first start records. Where memory is a server's, more of it is kept. */
+export const epochMsOf = ({ epochMs, redisUrls }: Config): number =>
+  epochMs ?? (redisUrls === undefined ? 5 * MINUTE_MS : 60 * MINUTE_MS);
 
 export const envName = (name: string): string => `METERFOLD_${name.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`;
 

@@ -88,11 +88,11 @@ export const SETTINGS: readonly Setting[] = [
   {
     name: 'epochMs',
     type: 'integer',
-    default: 5 * MINUTE,
     least: 1000,
     most: DAY,
     fixed: true,
-    description: 'Arrival interval whose key digests are kept and dropped together, ms.',
+    description:
+      'Arrival interval whose key digests are kept and dropped together, ms: two to three of them are kept, and older events are looked up in the database. Without it 5 min, with Redis 1 h.',
   },
   {
     name: 'archiveFormat',

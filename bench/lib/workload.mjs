@@ -66,6 +66,13 @@ export class Workload {
     });
   }
 
+  /** One event by itself, a copy now and then: its text, and the tenant that it is keyed by. */
+  one() {
+    const text = this.#event();
+    this.made += 1;
+    return { text, tenant: /"tenant_id":"([^"]+)"/.exec(text)?.[1] ?? '' };
+  }
+
   /** The body of a request. */
   batch(size) {
     const texts = Array.from({ length: size }, () => this.#event());

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../clock.ts';
-import type { Config } from '../config.ts';
+import { type Config, epochMsOf } from '../config.ts';
 import type { EdgeProcessor } from '../contract.ts';
 import { ARCHIVE_FORMATS } from '../domain/formats.ts';
 import { parseMetersFile } from '../domain/meters-file.ts';
@@ -77,7 +77,7 @@ export const settingsOf = (config: Config): Settings => ({
   kept: config,
   formats: ARCHIVE_FORMATS,
   buckets: config.buckets,
-  epochMs: config.epochMs,
+  epochMs: epochMsOf(config),
   tickMs: config.tickMs,
   maxUnsettled: config.maxUnsettled,
   gcGraceMs: config.gcGraceMs,

@@ -48,16 +48,23 @@ class Leases {
   }
 
   async run(): Promise<void> {
-    const { clock, ttlMs, pool, owner } = this.#options;
-    while (!this.#isOver) {
-      await this.#step();
-      const wake = AbortSignal.any([this.#stop, this.#wake.signal]);
-      await clock.sleep(ttlMs / RENEWALS, wake);
+    const { clock, ttlMs } = this.#options;
+    try {
+      while (!this.#isOver) {
+        await this.#step();
+        await clock.sleep(ttlMs / RENEWALS, AbortSignal.any([this.#stop, this.#wake.signal]));
+      }
+    } finally {
+      await this.#leave();
     }
+    if (this.#holdings.failure !== undefined) throw this.#holdings.failure;
+  }
+
+  async #leave(): Promise<void> {
+    const { pool, owner } = this.#options;
     await this.#holdings.drain();
     // What it held is drained: where this fails, it is taken for dead after a while, and nothing is at stake.
     await leave(pool, owner).catch(() => undefined);
-    if (this.#holdings.failure !== undefined) throw this.#holdings.failure;
   }
 
   get #isOver(): boolean {
