@@ -83,7 +83,7 @@ async function catchUp(topic: Topic): Promise<object> {
   const pid = worker.pid ?? 0;
   const store = await openRedisSpeedStore({ urls: [redis.url], mode: 'single', prefix: 'mf', buckets: BUCKETS });
   let startCpu = 0;
-  worker.stdout?.once('data', () => (startCpu = cpuMs(pid)));
+  worker.stdout.once('data', () => (startCpu = cpuMs(pid)));
   const ends = await endsOf(topic.name);
   while (!(await isThere(store, ends)) && worker.exitCode === null) await systemClock.sleep(LOOK_MS);
   const seconds = (performance.now() - began) / 1000;
