@@ -46,8 +46,16 @@ const numberOf = (text: string): unknown => {
 /** The last of two equal names stands, as for JSON.parse: both ways through must read the same. */
 const options = { parseNumber: numberOf, onDuplicateKey: ({ newValue }: { readonly newValue: unknown }) => newValue };
 
+/** In strings, too: a bound, found by the machine's own search. */
+function countOf(text: string, character: string): number {
+  let count = 0;
+  for (let at = text.indexOf(character); at >= 0; at = text.indexOf(character, at + 1)) count += 1;
+  return count;
+}
+
 /** Nesting deeper than any event: recursion over it would end the process. */
 function demandDepth(text: string): void {
+  if (countOf(text, '{') + countOf(text, '[') <= MAX_DEPTH) return;
   let depth = 0;
   let inString = false;
   for (let at = 0; at < text.length; at += 1) {
