@@ -14,7 +14,7 @@ import { Report } from './lib/report.mjs';
 import { killAll, MAIN, Server } from './lib/server.mjs';
 import { Workload } from './lib/workload.mjs';
 
-const ALL = ['start', 'ingest', 'freshness', 'query', 'plain', 'import', 'profile'];
+const ALL = ['start', 'ingest', 'freshness', 'query', 'rebuild', 'plain', 'import', 'profile'];
 const text = (otherwise) => ({ type: 'string', default: String(otherwise) });
 const { values } = parseArgs({
   options: {
@@ -63,6 +63,7 @@ async function served(context) {
     await phases.memoryPhase(context);
   }
   if (wanted.has('query') && context.workload.count > 0) await phases.queryPhase(context);
+  if (wanted.has('rebuild') && context.workload.count > 0) await phases.rebuildPhase(context);
   if (wanted.has('freshness')) await phases.freshnessPhase(context);
   if (wanted.has('start') && context.workload.count > 0) await phases.startPhase(context);
   report.keep('workload', {
@@ -76,7 +77,7 @@ async function served(context) {
 
 async function everything(context) {
   if (wanted.has('start')) await phases.emptyStartPhase(context);
-  if (['ingest', 'freshness', 'query'].some((phase) => wanted.has(phase))) await served(context);
+  if (['ingest', 'freshness', 'query', 'rebuild'].some((phase) => wanted.has(phase))) await served(context);
   if (wanted.has('plain') && context.ours !== undefined) await phases.plainPhase(context, context.ours);
   if (wanted.has('import')) await importPhase(context);
   if (values.big) await bigPhase(context);

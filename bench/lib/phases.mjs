@@ -12,6 +12,7 @@ const PLAIN = fileURLToPath(new URL('./plain.mjs', import.meta.url));
 const HOUR = 3_600_000;
 const REST_MS = 5000;
 const STARTS = 3;
+const REBUILD_LOOK_MS = 250;
 const run = promisify(execFile);
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
@@ -117,6 +118,25 @@ export async function queryPhase(
   report.row(phase, `${cells} cells: one tenant by its usage, p50 / p99 ms`, `${raw.zipf.p50} / ${raw.zipf.p99}`, 'p99 20');
   report.row(phase, 'one tenant, each as likely, p50 / p99 ms', `${raw.uniform.p50} / ${raw.uniform.p99}`, 'p99 20');
   report.row(phase, 'all tenants, p50 / p99 ms', `${raw.all.p50} / ${raw.all.p99}`);
+}
+
+/** The batch view anew from the archive, compared with the live one and put in its place, while nothing else is under way. */
+export async function rebuildPhase({ report, server, client, workload }) {
+  const before = server.cpu();
+  const began = performance.now();
+  await client.call('POST', '/v1/rebuild');
+  for (;;) {
+    const { state, differences: found, detail } = await client.get('/v1/rebuild');
+    if (state === 'flipped') break;
+    if (state !== 'running') throw new Error(`the rebuild is ${state}: ${detail ?? JSON.stringify(found.slice(0, 3))}`);
+    await sleep(REBUILD_LOOK_MS);
+  }
+  const seconds = (performance.now() - began) / 1000;
+  const cpuMs = cpuBetween(before, server.cpu());
+  report.keep('rebuild', { events: workload.made, seconds, cpuMs });
+  report.row('rebuild', `${workload.made} events: archive to flip, events/s`, perSecond(workload.made, seconds));
+  report.row('rebuild', 'CPU an event: process', `${rounded((cpuMs.total * 1000) / workload.made)} µs`);
+  report.check('rebuild', 'count and sum behind it', await differences(client, workload));
 }
 
 export async function memoryPhase({ report, server }) {

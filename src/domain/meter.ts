@@ -33,6 +33,16 @@ export interface MeterSet {
 
 export const meterId = ({ key, version }: Pick<Meter, 'key' | 'version'>): string => `${key}@${String(version)}`;
 
+const ids = new WeakMap<Meter, string>();
+/** Asked for with every event: the text of a meter is made once. */
+function rememberedId(meter: Meter): string {
+  const known = ids.get(meter);
+  if (known !== undefined) return known;
+  const id = meterId(meter);
+  ids.set(meter, id);
+  return id;
+}
+
 /** Whether events that are measured under this set count for exactly this version of the meter. */
 export function measures(set: MeterSet, meter: Meter): boolean {
   const id = meterId(meter);
@@ -131,17 +141,11 @@ export function measure(event: UsageEvent, place: Place, meters: readonly Meter[
     const group =
       groupBy.length === 0 ? NO_GROUP : JSON.stringify(groupBy.map((name) => groupValue(at(properties, pathOf(name)))));
     const order = ORDERED.has(aggregation) ? orderOf(event, place) : '';
-    const second = aggregation === 'time_weighted_sum' ? { second: Math.floor(event.timestamp / MICROS_PER_SECOND) } : {};
-    contributions.push({
-      tenant: event.tenant,
-      meter: meterId(meter),
-      minute,
-      group,
-      aggregation,
-      ...found,
-      order,
-      ...second,
-    });
+    const { value, member } = found;
+    const plain = { tenant: event.tenant, meter: rememberedId(meter), minute, group, aggregation, value, order };
+    if (member !== undefined) contributions.push({ ...plain, member });
+    else if (aggregation !== 'time_weighted_sum') contributions.push(plain);
+    else contributions.push({ ...plain, second: Math.floor(event.timestamp / MICROS_PER_SECOND) });
   }
   return { contributions, skipped };
 }

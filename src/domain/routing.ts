@@ -61,12 +61,28 @@ export function routingKeyOf(event: Routed, spread: Spread): string {
 const SPREAD_SEED = 0x1b873593;
 const hashOf = (text: string): number => murmur2(utf8.encode(text), SPREAD_SEED) >>> 0;
 
+/** Routing keys come again and again: so many are remembered with their hash. */
+const MOST_REMEMBERED = 20_000;
+
+function remembering(seed: number): (routingKey: string) => number {
+  const known = new Map<string, number>();
+  return (routingKey) => {
+    const found = known.get(routingKey);
+    if (found !== undefined) return found;
+    if (known.size >= MOST_REMEMBERED) known.clear();
+    const hash = murmur2(utf8.encode(routingKey), seed);
+    known.set(routingKey, hash);
+    return hash;
+  };
+}
+const partitionHash = remembering(SEED);
+const bucketHash = remembering(BUCKET_SEED);
+
 export const partitionOf = (routingKey: string, partitions: number): number =>
-  (murmur2(utf8.encode(routingKey)) & 0x7fffffff) % partitions;
+  (partitionHash(routingKey) & 0x7fffffff) % partitions;
 
 /** Another seed than the partition's, so that the keys of one partition fall into all buckets. */
-export const bucketOf = (routingKey: string, buckets: number): number =>
-  (murmur2(utf8.encode(routingKey), BUCKET_SEED) >>> 0) % buckets;
+export const bucketOf = (routingKey: string, buckets: number): number => (bucketHash(routingKey) >>> 0) % buckets;
 
 /** The buckets that may hold a tenant's cells: of every routing key that it ever had. */
 export function bucketsOfTenant(tenant: string, buckets: number, spread: Spread): readonly number[] {

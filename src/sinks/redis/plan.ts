@@ -20,7 +20,8 @@ class Cells {
   readonly groups: Group[] = [];
   readonly fields: string[] = [];
   readonly #groups = new Map<string, Group>();
-  readonly #cells = new Map<string, number>();
+  /** By segment, then by field. */
+  readonly #cells = new Map<number, Map<string, number>>();
   readonly #key: (tenant: string, segment: number) => string;
 
   constructor(key: (tenant: string, segment: number) => string) {
@@ -30,11 +31,11 @@ class Cells {
   /** The number of a cell, from 1. */
   of({ tenant, meter, minute, group }: Contribution, segment: number): number {
     const field = `${tenant}\0${meter}\0${minute}\0${group}`;
-    const id = `${segment}\0${field}`;
-    const known = this.#cells.get(id);
+    const cells = this.#cells.get(segment) ?? new Map<string, number>();
+    const known = cells.get(field);
     if (known !== undefined) return known;
     const cell = this.fields.push(field);
-    this.#cells.set(id, cell);
+    this.#cells.set(segment, cells.set(field, cell));
     this.#group(tenant, segment).cells.push(cell);
     return cell;
   }
