@@ -5,6 +5,7 @@
  *                                                   └─► archive sink: sealed segments, manifest
  *   manifest ─► publisher ─► batch view              batch view + live counters ─► one merged answer
  */
+import { setMaxListeners } from 'node:events';
 import { fillVersions } from './batch/backfill.ts';
 import { collect } from './batch/collect.ts';
 import { expire, hoursAhead } from './batch/expiry.ts';
@@ -223,6 +224,8 @@ export async function runRoles(ports: Ports, s: Settings, running: Running, stop
   const { roles, wiring, sharing, started = Promise.resolve() } = running;
   const failed = new AbortController();
   const over = AbortSignal.any([stop, failed.signal]);
+  // A listener a lane: Node takes more than ten for a leak.
+  setMaxListeners(0, over);
   const sealed = new Wake(ports.clock);
   const p = { ...ports, facts: pokeOnSeal(ports.facts, sealed) };
   const lanes = roles.has('worker') ? [work(p, s, wiring(p, s), over, sharing)] : [];
