@@ -7,6 +7,7 @@ import type { LogRecord, Opened, PlacedBatch, Sink } from '../contract.ts';
 import type { Closed, Head } from '../domain/segment.ts';
 import { MeterError } from '../errors.ts';
 import { type LanePorts, runLane } from './lane.ts';
+import { versions } from '../../test/support/rules.ts';
 
 const FORMATS = new Map([[1, { records: 3, bytes: 1e9, ageMs: 1e9, idleMs: 1e9 }]]);
 const row = (start = 0, segment = 0): Head => ({
@@ -48,7 +49,7 @@ function lane(source: ScriptedSource, sinks: readonly Sink[], options: Partial<L
   const clock = new ManualClock();
   const { facts, told, count } = recordedFacts();
   const processor: LanePorts['processor'] = () => (r) => ({ record: r, verdict: 'ok', contributions: [] });
-  const ruleSets = { demand: () => Promise.resolve() };
+  const ruleSets = versions();
   const own = { source, sinks, formats: FORMATS, processor, ruleSets, maxUnsettled: 1000, clock, facts, random: () => 0 };
   const ports: LanePorts = { ...own, ...options };
   const stop = new AbortController();

@@ -6,6 +6,7 @@ import type { Lineage, Opened, PlacedBatch, Sink } from '../contract.ts';
 import { MeterError } from '../errors.ts';
 import type { Topology } from './pipeline.ts';
 import { supervise } from './supervise.ts';
+import { versions } from '../../test/support/rules.ts';
 
 const FORMATS = new Map([[1, { records: 3, bytes: 1e9, ageMs: 1e9, idleMs: 1e9 }]]);
 const DISCOVER_MS = 50;
@@ -65,7 +66,7 @@ function supervisor(source: GrowingSource, write: Write = () => Promise.resolve(
       return sinks.slice(-1);
     },
   };
-  const ruleSets = { demand: () => Promise.resolve() };
+  const ruleSets = versions();
   const limits = { formats: FORMATS, maxUnsettled: 10, discoverMs: DISCOVER_MS };
   const ports = { topology, ruleSets, clock, facts, random: () => 0, ...limits };
   const ending = { over: false };

@@ -5,6 +5,7 @@ import { END, type Opened, type PlacedBatch, type Sink } from '../contract.ts';
 import type { Head } from '../domain/segment.ts';
 import { MeterError } from '../errors.ts';
 import { runTerm, type TermPorts } from './term.ts';
+import { versions } from '../../test/support/rules.ts';
 
 const FORMATS = new Map([[1, { records: 2, bytes: 1e9, ageMs: 1e9, idleMs: 1e9 }]]);
 const ORIGIN: Head = { lineage: 'l0', segment: 0, start: at(0), format: 1, rules: 1, arrival: 0, ended: false };
@@ -24,7 +25,7 @@ function term(source: ScriptedSource, sinks: readonly Sink[], options: TermOptio
   const stop = new AbortController();
   const { row = ORIGIN, ...rest } = options;
   const processor: TermPorts['processor'] = () => (raw) => ({ record: raw, verdict: 'ok', contributions: [] });
-  const ruleSets = { demand: () => Promise.resolve() };
+  const ruleSets = versions();
   const ports = { source, sinks, formats: FORMATS, processor, ruleSets, maxUnsettled: 1000, ...rest };
   const ending = { over: false };
   const end = runTerm(ports, lineage(), row, stop.signal).finally(() => (ending.over = true));
@@ -378,7 +379,7 @@ describe('the rules of a term', () => {
       order.push(`judged by ${String(where.rules)}`);
       return { record: raw, verdict: 'ok', contributions: [] };
     };
-    const ruleSets = { demand: (version: number) => Promise.resolve(void order.push(`known ${String(version)}`)) };
+    const ruleSets = versions((version) => Promise.resolve(void order.push(`known ${String(version)}`)));
     await term(source, [new QuickSink()], { processor, ruleSets, row: { ...ORIGIN, rules: 7 } }).end;
     expect(order).toEqual(['known 7', 'known 8', 'judged by 7', 'judged by 7', 'judged by 8']);
   });
@@ -386,10 +387,9 @@ describe('the rules of a term', () => {
   test('a version that nobody recorded stops the term before its batch reaches a sink', async () => {
     const source = new ScriptedSource([record(0), rules(1, 8), record(2)], [1, 2]);
     const sink = new QuickSink();
-    const ruleSets = {
-      demand: (version: number) =>
-        version === 8 ? Promise.reject(new MeterError('DATA_DIR_NEWER', 'read rules 8')) : Promise.resolve(),
-    };
+    const ruleSets = versions((version) =>
+      version === 8 ? Promise.reject(new MeterError('DATA_DIR_NEWER', 'read rules 8')) : Promise.resolve(),
+    );
     await expect(term(source, [sink], { ruleSets }).end).rejects.toMatchObject({ code: 'DATA_DIR_NEWER' });
     expect([sink.taken, source.open_]).toEqual([[0], 0]);
   });

@@ -14,6 +14,9 @@ export function offsetOf(position: Position): number {
   return offset;
 }
 
+/** How many places lie between; for logs whose positions count up by one. */
+export const placesBetween = (from: Position, to: Position): number => offsetOf(to) - offsetOf(from);
+
 export const isEnd = (position: Position): boolean => position === END;
 
 export const encodeControl = (control: Control): Uint8Array => Buffer.from(JSON.stringify(control));

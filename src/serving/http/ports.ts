@@ -8,6 +8,7 @@ import type { UsageEvent } from '../../domain/event.ts';
 import type { Kept } from '../../domain/kept.ts';
 import type { HttpFacts } from '../../observe/facts.ts';
 import type { Registry } from '../../observe/metrics.ts';
+import type { KnownGaps } from '../gaps.ts';
 import type { QueryService } from '../query.ts';
 
 export interface Page<T> {
@@ -109,6 +110,12 @@ export interface HttpPorts extends Lists {
     start(acceptsDifferences: boolean): RebuildStatus;
     drop(): Promise<RebuildStatus>;
   };
+  readonly gaps: Pick<KnownGaps, 'all' | 'look'>;
+  /** Answers whether there is such a gap. */
+  acknowledgeGap(
+    gap: { readonly lineage: string; readonly from: string },
+    by: { readonly at: number; readonly note: string },
+  ): Promise<boolean>;
   ready(): Promise<readonly Dependency[]>;
   /** A page of rejects, in one short transaction. A malformed cursor throws BAD_REQUEST with field `cursor`. */
   redrive(request: RedriveRequest): Promise<Redriven>;

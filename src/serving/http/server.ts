@@ -5,6 +5,7 @@ import { MeterError } from '../../errors.ts';
 import { adopt } from './adopt.ts';
 import { readBodiesAsBytes } from './content-types.ts';
 import { eventRoutes } from './events.ts';
+import { gapRoutes } from './gaps.ts';
 import { guard } from './guard.ts';
 import { healthRoutes } from './health.ts';
 import { listRoutes } from './lists.ts';
@@ -31,7 +32,7 @@ const noCompiler = (): never => {
 /** What a server may serve beside its health: events in, answers out. */
 const SERVED = {
   ingest: [eventRoutes],
-  api: [listRoutes, redriveRoutes, meterRoutes, queryRoutes, logRoutes, rebuildRoutes],
+  api: [listRoutes, redriveRoutes, meterRoutes, queryRoutes, logRoutes, gapRoutes, rebuildRoutes],
 } as const;
 export type Served = keyof typeof SERVED;
 

@@ -60,6 +60,8 @@ export class SpeedSink implements Sink {
     this.#lineage = lineage.id;
     this.#views = views ?? [];
     const least = fences.reduce((a, b) => (a < b ? a : b));
+    // What it cuts off is decided, and this side is not to count on into it: the fold takes the buckets over it.
+    if ((await this.#ports.catalog.gaps()).some((gap) => gap.lineage === lineage.id && gap.to > least)) return undefined;
     const row = await this.#rowAt(lineage, least);
     return row && { row };
   }
@@ -75,6 +77,7 @@ export class SpeedSink implements Sink {
   }
 
   async write(batch: PlacedBatch): Promise<'ok' | 'reopen'> {
+    if (batch.isGap === true) return 'ok';
     const shares = await this.#shares(batch);
     const heartbeat = batch.next === END || batch.records.some((r) => r.record.control !== undefined);
     const buckets = this.#views.flatMap((_, bucket) => (heartbeat || shares.has(bucket) ? [bucket] : []));

@@ -23,6 +23,7 @@ const CALM: Climate = {
   foreign: 0,
   late: 0,
   gaps: 0,
+  lagging: 0,
   grain: 1,
   keyRetentionMs: 0,
 };
