@@ -126,7 +126,7 @@ class Deliveries {
 const isTrimmed = (error: unknown): error is MeterError => error instanceof MeterError && error.code === 'LOG_TRIMMED';
 
 interface Trimmed {
-  readonly lineage: string;
+  readonly lineage: Lineage;
   readonly at: Position;
   readonly error: MeterError;
 }
@@ -135,7 +135,7 @@ interface Trimmed {
 async function passOver(ports: TermPorts, placing: Placing, deliveries: Deliveries, trimmed: Trimmed): Promise<TermEnd> {
   const { source, ruleSets } = ports;
   const { lineage, at, error } = trimmed;
-  const { first } = await source.bounds(lineage);
+  const { first } = await source.bounds(lineage.id);
   // The node that answered was behind the others.
   if (first <= at) return 'trimmed';
   // Behind that look: whatever was announced in a record that is gone had been declared before.
@@ -169,9 +169,10 @@ export async function runTerm(ports: TermPorts, lineage: Lineage, row: Head, sto
     }
   } catch (error) {
     // What was handed over is finished first: a sink is never left with a write that nobody awaits.
-    const isTaken = await deliveries.finish().catch(() => false);
-    if (!isTaken || !isTrimmed(error)) throw error;
-    return passOver(ports, placing, deliveries, { lineage: lineage.id, at, error });
+    const isTaken = deliveries.finish();
+    if (isTrimmed(error)) return (await isTaken) ? passOver(ports, placing, deliveries, { lineage, at, error }) : 'reopen';
+    await isTaken.catch(() => false);
+    throw error;
   }
   if (!(await deliveries.finish())) return 'reopen';
   return isEnd(at) ? 'ended' : 'stopped';

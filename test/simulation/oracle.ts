@@ -157,6 +157,8 @@ export class Chronicle {
   #pass(): void {
     const lost = this.#lost.shift();
     if (lost === undefined) return;
+    // Closed by time, by a record that was read then and is lost now.
+    if (this.open.segment < lost.segment) this.#end(this.#run);
     const { open } = this;
     [open.end, open.endArrival, open.isCutShort] = [lost.to, this.#run, true];
     this.#rules = Math.max(this.#rules, lost.rules);
