@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ManualClock, settled } from '../../test/support/manual-clock.ts';
+import { versions } from '../../test/support/rules.ts';
 import { at, DOWN, lineage, LOST, record, ScriptedSource, tick } from '../../test/support/scripted-source.ts';
 import { recordedFacts } from '../../test/support/silent-facts.ts';
 import type { LogRecord, Opened, PlacedBatch, Sink } from '../contract.ts';
 import type { Closed, Head } from '../domain/segment.ts';
 import { MeterError } from '../errors.ts';
 import { type LanePorts, runLane } from './lane.ts';
-import { versions } from '../../test/support/rules.ts';
 
 const FORMATS = new Map([[1, { records: 3, bytes: 1e9, ageMs: 1e9, idleMs: 1e9 }]]);
 const row = (start = 0, segment = 0): Head => ({

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { ManualClock, settled } from '../../test/support/manual-clock.ts';
+import { versions } from '../../test/support/rules.ts';
 import { lineage, record, ScriptedSource } from '../../test/support/scripted-source.ts';
 import { recordedFacts } from '../../test/support/silent-facts.ts';
 import type { Lineage, Opened, PlacedBatch, Sink } from '../contract.ts';
 import { MeterError } from '../errors.ts';
 import type { Topology } from './pipeline.ts';
 import { supervise } from './supervise.ts';
-import { versions } from '../../test/support/rules.ts';
 
 const FORMATS = new Map([[1, { records: 3, bytes: 1e9, ageMs: 1e9, idleMs: 1e9 }]]);
 const DISCOVER_MS = 50;

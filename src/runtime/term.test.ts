@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { settled } from '../../test/support/manual-clock.ts';
+import { versions } from '../../test/support/rules.ts';
 import { at, DOWN, lineage, record, ScriptedSource } from '../../test/support/scripted-source.ts';
 import { END, type Opened, type PlacedBatch, type Sink } from '../contract.ts';
 import type { Head } from '../domain/segment.ts';
 import { MeterError } from '../errors.ts';
 import { runTerm, type TermPorts } from './term.ts';
-import { versions } from '../../test/support/rules.ts';
 
 const FORMATS = new Map([[1, { records: 2, bytes: 1e9, ageMs: 1e9, idleMs: 1e9 }]]);
 const ORIGIN: Head = { lineage: 'l0', segment: 0, start: at(0), format: 1, rules: 1, arrival: 0, ended: false };
@@ -406,5 +406,62 @@ describe('the rules of a term', () => {
       await term(source, [new QuickSink()], { processor }).end;
       expect(made).toBe(n);
     }
+  });
+});
+
+describe('what the log has let go of', () => {
+  /** Keeps what it is told of gaps, and answers as who keeps the record of segments, or who does not. */
+  class GapSink extends QuickSink {
+    readonly gaps: PlacedBatch[] = [];
+    readonly #ofGap: 'ok' | 'reopen' | Error;
+
+    constructor(answer: 'ok' | 'reopen' | Error) {
+      super();
+      this.#ofGap = answer;
+    }
+
+    override write(batch: PlacedBatch): Promise<'ok' | 'reopen'> {
+      if (batch.isGap !== true) return super.write(batch);
+      this.gaps.push(batch);
+      return this.#ofGap instanceof Error ? Promise.reject(this.#ofGap) : Promise.resolve(this.#ofGap);
+    }
+  }
+
+  test('what the log has let go of is told to every sink, behind what was read, and ends the term', async () => {
+    const source = new ScriptedSource(log(9), [2]);
+    const [keeper, counter] = [new GapSink('reopen'), new GapSink('ok')];
+    const { end } = term(source, [counter, keeper], {
+      ruleSets: versions(undefined, 4),
+      processor: () => (raw) => {
+        source.first = 6;
+        return { record: raw, verdict: 'ok', contributions: [] };
+      },
+    });
+    expect(await end).toBe('trimmed');
+    const places = { lineage: 'l0', from: at(2), next: at(6), records: [], isGap: true, rules: 4 };
+    expect(keeper.gaps).toMatchObject([{ ...places, closed: [{ end: at(6), gap: { from: at(2), places: null } }] }]);
+    expect([keeper.taken, counter.gaps, source.open_]).toEqual([[0, 1], keeper.gaps, 0]);
+  });
+
+  test('a gap that no sink keeps on record stops the term with LOG_TRIMMED', async () => {
+    const source = new ScriptedSource(log(9));
+    source.first = 3;
+    await expect(term(source, [new GapSink('ok')]).end).rejects.toMatchObject({ code: 'LOG_TRIMMED' });
+  });
+
+  test('a failure to record a gap is what the term ends with', async () => {
+    const source = new ScriptedSource(log(9));
+    source.first = 3;
+    const down = new MeterError('DATABASE_UNAVAILABLE', 'seal: down');
+    await expect(term(source, [new GapSink(down)]).end).rejects.toBe(down);
+  });
+
+  test('a node that is behind the others is asked again, and nothing is told', async () => {
+    const source = new ScriptedSource(log(9));
+    source.first = 3;
+    source.bounds = () => Promise.resolve({ first: at(0), end: at(9) });
+    const sink = new GapSink('reopen');
+    expect(await term(source, [sink]).end).toBe('trimmed');
+    expect(sink.gaps).toEqual([]);
   });
 });

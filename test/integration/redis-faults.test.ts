@@ -123,6 +123,15 @@ describeRedis('speed store, faults', () => {
     expect(await admin.hmget('mf{0}s', 'x', 'y:l0', 'n:3')).toEqual([null, null, null]);
   });
 
+  test('what an incarnation held is freed when it is forgotten, also by a later call where one died in between', async () => {
+    await store.apply(request(3, 6, { records: [4, 5].map((epoch, n) => speedRecord(3 + n, 1n, { epoch, segment: 1 })) }));
+    const { incarnation = '' } = await store.look(0, 'l0');
+    const before = await admin.hgetall('mf{0}s');
+    await admin.hset('mf{0}s', 'y:l0', '9');
+    await store.forget(0, incarnation);
+    expect([await admin.keys('mf{0}*'), Object.keys(before).length > 3]).toEqual([[], true]);
+  });
+
   test('a maxmemory-policy that lets go of keys refuses to start, and is told by check', async () => {
     await admin.config('SET', 'maxmemory-policy', 'allkeys-lru');
     const wrong = {
