@@ -54,12 +54,21 @@ export const MUTANTS = [
   random(
     'counted-on-over-a-gap',
     'a worker counts on behind a gap in buckets that have counted what is lost',
-    patch(speed, 'return row !== undefined && (await this.#areFolded(family)) ? { row } : undefined;', 'return row && { row };'),
+    patch(
+      speed,
+      'return row !== undefined && (await this.#areFolded(family)) ? { row } : undefined;',
+      'return row && { row };',
+    ),
   ),
   random(
     'read-from-before-a-gap',
     'an answer adds cells of a bucket of before a gap that its snapshot has folded',
     patch('src/serving/merged.ts', 'gapsOf(state.incarnation) < gaps ?', 'gapsOf(state.incarnation) < 0 ?'),
+  ),
+  script(
+    'one-name-for-every-cut',
+    'objects of a segment that was cut short at different places have one name',
+    patch('src/sinks/archive/keys.ts', "${gap === undefined ? '' : `..${gap.from}`}"),
   ),
   random(
     'bucket-outlives-a-gap',
@@ -86,7 +95,7 @@ export const MUTANTS = [
     'a reader that retention has passed stops its lane',
     patch(
       'src/runtime/term.ts',
-      "const isTrimmed = (error: unknown): error is MeterError =>\n  error instanceof MeterError && error.code === 'LOG_TRIMMED';",
+      "const isTrimmed = (error: unknown): error is MeterError => error instanceof MeterError && error.code === 'LOG_TRIMMED';",
       'const isTrimmed = (error: unknown): error is MeterError => false;',
     ),
   ),

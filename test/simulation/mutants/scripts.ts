@@ -245,6 +245,24 @@ const SCRIPTS: Readonly<Record<string, (s: Stage) => Promise<void>>> = {
     await s.run(flipping);
     await s.run(backfill);
   },
+  'one-name-for-every-cut': async (s) => {
+    const { l1, world } = s;
+    // B has read one record, A two, when retention passes both of them.
+    s.send(s.fact('ivy', 'one'));
+    const b = await s.lane(l1, 'archiving');
+    await s.run(b);
+    s.send(s.fact('ivy', 'two'));
+    const a = await s.lane(l1, 'archiving');
+    await s.run(a);
+    s.send(s.fact('ivy', 'three'));
+    world.trim(l1, '00000000000000000003');
+    await s.run(a, at('seal l1#0', 'call'));
+    s.kill(a);
+    await s.run(b);
+    s.kill(b);
+    await s.sealAndPublish(l1);
+    if (world.gaps[0]?.from !== '00000000000000000001') world.fail('gap: B did not record what it found');
+  },
   'rows-locked-in-any-order': async (s) => {
     const { l1 } = s;
     const [one, two] = [s.fact('ivy', 'one'), s.fact('cyd', 'two')];
