@@ -50,6 +50,14 @@ describeKafka('a gap in Kafka', { own: true }, (kafka) => {
       let meterfold = await start();
       await meterfold.ingest(eventsOf('read', 5));
       await expect.poll(() => totals(meterfold), { timeout: 60_000, interval: 200 }).toEqual(all(10, 'exact', null));
+      const published = async (): Promise<number> => {
+        const { events } = (await (await fetch(`${meterfold.url ?? ''}/v1/events?limit=1000`)).json()) as {
+          events: unknown[];
+        };
+        return events.length;
+      };
+      // What is counted live and not sealed is lost, too.
+      await expect.poll(published, { timeout: 60_000, interval: 200 }).toBe(5 * TENANTS.length);
       await meterfold.close();
 
       // Nobody reads: what comes now is let go of, but for the last of it.
