@@ -34,7 +34,9 @@ export type Control =
   | { readonly type: 'tick' }
   | { readonly type: 'format'; readonly format: number }
   /** From here on another version of the rule set is in force: meters, tenants, spread. */
-  | { readonly type: 'rules'; readonly rules: number };
+  | { readonly type: 'rules'; readonly rules: number }
+  /** The first one is the end of its lineage, where the log goes on in another one. It is never part of what it closes. */
+  | { readonly type: 'close' };
 
 export interface LogRecord {
   readonly position: Position;

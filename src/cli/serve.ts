@@ -108,6 +108,7 @@ export function httpPorts(parts: HttpParts): HttpPorts {
     listRejects: (request) => listRejects(pool, request),
     listTenants: () => listTenants(pool),
     listEventTypes: () => listEventTypes(pool),
+    ...(log.expand === undefined ? {} : { expand: log.expand.bind(log) }),
     gaps,
     acknowledgeGap: (gap, by) => stores.catalog.acknowledge(gap, by),
     ready: () => dependencies(stores, roles, query, facts),

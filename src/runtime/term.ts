@@ -170,7 +170,8 @@ export async function runTerm(ports: TermPorts, lineage: Lineage, row: Head, sto
   } catch (error) {
     // What was handed over is finished first: a sink is never left with a write that nobody awaits.
     const isTaken = deliveries.finish();
-    if (isTrimmed(error)) return (await isTaken) ? passOver(ports, placing, deliveries, { lineage, at, error }) : 'reopen';
+    if (isTrimmed(error))
+      return (await isTaken) ? await passOver(ports, placing, deliveries, { lineage, at, error }) : 'reopen';
     await isTaken.catch(() => false);
     throw error;
   }

@@ -29,6 +29,7 @@ export function decodeControl(bytes: Uint8Array, where: string): Control {
   const rules = /^\{"type":"rules","rules":(\d{1,9})\}$/.exec(text)?.[1];
   if (rules !== undefined) return { type: 'rules', rules: Number(rules) };
   if (text === '{"type":"tick"}') return { type: 'tick' };
+  if (text === '{"type":"close"}') return { type: 'close' };
   throw new MeterError(
     'DATA_DIR_NEWER',
     `read ${where}: this version does not know the control record ${text.slice(0, 100)}`,

@@ -37,7 +37,7 @@ export interface Raw {
   readonly position: string;
   /** The broker's time, ms. */
   readonly arrival: number;
-  readonly what: 'event' | 'tick' | 'format' | 'rules' | 'garbage';
+  readonly what: 'event' | 'tick' | 'format' | 'rules' | 'close' | 'garbage';
   readonly format?: number;
   /** Of a rules record. */
   readonly announces?: number;
@@ -215,7 +215,7 @@ export class Chronicle {
 
   #count(entry: Entry): void {
     const { open } = this;
-    if (entry.what === 'tick') return;
+    if (entry.what === 'tick' || entry.what === 'close') return;
     if (entry.what === 'format') {
       const format = entry.format ?? this.#inForce;
       if (open.records > 0) this.#closing = { format, rules: this.#rules };
@@ -237,7 +237,7 @@ export class Chronicle {
   }
 
   #judge({ what, fact, arrival }: Raw): string {
-    if (what === 'tick' || what === 'format' || what === 'rules') return 'control';
+    if (['tick', 'format', 'rules', 'close'].includes(what)) return 'control';
     if (fact === undefined) return 'UNDECODABLE';
     const point = this.#placeOf(fact, this.#rules)?.point ?? -1;
     if (point < this.lo || point >= this.hi) return 'MISROUTED';

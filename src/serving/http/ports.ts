@@ -8,6 +8,7 @@ import type { UsageEvent } from '../../domain/event.ts';
 import type { Kept } from '../../domain/kept.ts';
 import type { HttpFacts } from '../../observe/facts.ts';
 import type { Registry } from '../../observe/metrics.ts';
+import type { Expanded, ExpandRequest } from '../../sources/generations/expand.ts';
 import type { KnownGaps } from '../gaps.ts';
 import type { QueryService } from '../query.ts';
 
@@ -110,6 +111,8 @@ export interface HttpPorts extends Lists {
     start(acceptsDifferences: boolean): RebuildStatus;
     drop(): Promise<RebuildStatus>;
   };
+  /** Begins a new generation of the log. Absent: there is no such route. */
+  readonly expand?: (request: ExpandRequest, stop: AbortSignal) => Promise<Expanded>;
   readonly gaps: Pick<KnownGaps, 'all' | 'look'>;
   /** Answers whether there is such a gap. */
   acknowledgeGap(

@@ -4,7 +4,7 @@ import type { Gap, Head } from '../../domain/segment.ts';
 /** Names of files that are not whole yet begin with this. */
 export const TEMPORARY = '.tmp-';
 
-const isPlain = (name: string): boolean => /^[\w.-]+$/.test(name) && !/^\.+$/.test(name) && !name.startsWith(TEMPORARY);
+const isPlain = (name: string): boolean => /^[\w.~-]+$/.test(name) && !/^\.+$/.test(name) && !name.startsWith(TEMPORARY);
 
 /** A key is a relative path of plain names: nothing leads out of the archive, nothing looks like a temporary file. */
 export const isKey = (key: string): boolean => key.split('/').every(isPlain);
