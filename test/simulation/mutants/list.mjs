@@ -60,7 +60,7 @@ export const MUTANTS = [
       'return row && { row };',
     ),
   ),
-  random(
+  script(
     'read-from-before-a-gap',
     'an answer adds cells of a bucket of before a gap that its snapshot has folded',
     patch('src/serving/merged.ts', 'gapsOf(state.incarnation) < gaps ?', 'gapsOf(state.incarnation) < 0 ?'),
