@@ -202,7 +202,8 @@ describeRedis('speed store, faults', () => {
       buckets: 2,
       timeoutMs: 1500,
     });
-    expect(await admin.wait(1, 5000)).toBe(1);
+    // A primary gathers replicas for five seconds before it sends its data.
+    expect(await admin.wait(1, 15_000)).toBe(1);
     await until('the Sentinel knows the replica', async () => (await sentinel.replicas()) === 1);
     // From here on the replica does not get in any more.
     await replica.admin().config('SET', 'masterauth', 'wrong');
