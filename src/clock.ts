@@ -1,4 +1,6 @@
 /** All time in Meterfold comes from here, so that a test can own it. */
+import { setMaxListeners } from 'node:events';
+
 export interface Clock {
   /** Milliseconds since 1970, UTC. May go back when the machine's clock is set. */
   now(): number;
@@ -21,6 +23,9 @@ export const systemClock: Clock = {
         resolve();
       };
       const timer = setTimeout(done, ms);
-      signal?.addEventListener('abort', done, { once: true });
+      if (signal === undefined) return;
+      // A lane each waits on the same one, and leaves it again: no leak that Node would have to warn of.
+      setMaxListeners(0, signal);
+      signal.addEventListener('abort', done, { once: true });
     }),
 };

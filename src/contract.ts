@@ -5,7 +5,7 @@
 import type { Cell, CellSelector, Contribution } from './domain/cell.ts';
 import type { UsageEvent } from './domain/event.ts';
 import type { RuleSet } from './domain/rules.ts';
-import type { Closed, Head, SegmentRow } from './domain/segment.ts';
+import type { Closed, Head, RecordedGap, SegmentRow } from './domain/segment.ts';
 
 // ------------------------------------------------------------------------------------------------------------ the log
 
@@ -34,7 +34,9 @@ export type Control =
   | { readonly type: 'tick' }
   | { readonly type: 'format'; readonly format: number }
   /** From here on another version of the rule set is in force: meters, tenants, spread. */
-  | { readonly type: 'rules'; readonly rules: number };
+  | { readonly type: 'rules'; readonly rules: number }
+  /** The first one is the end of its lineage, where the log goes on in another one. It is never part of what it closes. */
+  | { readonly type: 'close' };
 
 export interface LogRecord {
   readonly position: Position;
@@ -74,6 +76,8 @@ export interface Source {
   bounds(lineage: string): Promise<{ readonly first: Position; readonly end: Position }>;
   /** Forgets records before `before`. Called only for what is published. Repeating it changes nothing. */
   trim(lineage: string, before: Position): Promise<number>;
+  /** How many places lie from one position to another: at most so many records. Absent where the log cannot tell. */
+  places?(from: Position, to: Position): number;
 }
 
 /**
@@ -240,6 +244,11 @@ export interface PlacedBatch extends Batch<Placed> {
   /** Version of the rule set in force behind the batch. */
   readonly rules: number;
   readonly closed: readonly Closed[];
+  /**
+   * The log has let go of what lies in it, hence it has no records, and the last of `closed` says so. The sink that keeps the
+   * record of segments writes it down and answers `reopen`; others answer `ok` and pass it once it is on record.
+   */
+  readonly isGap?: true;
 }
 
 // ------------------------------------------------------------------------------------------------------ speed store
@@ -340,6 +349,8 @@ export interface SpeedStore {
    * has reached its entry in `needed`. Answers whether it did.
    */
   dropEpoch(bucket: number, epoch: number, needed: ReadonlyMap<string, number>): Promise<boolean>;
+  /** Forgets the bucket, wholly, if it has this incarnation: it is empty then. Again, or of another one, it changes nothing. */
+  forget(bucket: number, incarnation: string): Promise<void>;
   /** Cells that match, with all fences and floors, each bucket at one moment. */
   read(buckets: readonly number[], select: CellSelector): Promise<readonly BucketState[]>;
   /** Throws SPEED_UNAVAILABLE where it cannot be reached. */
@@ -427,6 +438,18 @@ export interface Rejects {
   redrive(homeward: readonly Homeward[], at: number): Promise<ReadonlyMap<string, number>>;
 }
 
+/** A gap of the log, as operators see it. */
+export interface ListedGap extends RecordedGap {
+  readonly lineage: string;
+  readonly segment: number;
+  /** Where the log went on. */
+  readonly to: Position;
+  /** Running maximum of arrival before it, ms; 0 where nothing was read before. */
+  readonly arrival: number;
+  /** By an operator who knows what it means for bills. */
+  readonly acknowledged: { readonly at: number; readonly note: string } | null;
+}
+
 /** Heads and manifest: which segments exist. An object without a manifest row does not exist. */
 export interface Catalog {
   /**
@@ -448,6 +471,13 @@ export interface Catalog {
   seal(row: SegmentRow, next: Head, rejects: readonly Reject[], misrouted: readonly Outgoing[]): Promise<'sealed' | 'lost'>;
   /** Marks the lineage as closed if its head still stands at `head`. */
   end(head: Head): Promise<void>;
+  /** Every gap that is on record, by lineage and segment. */
+  gaps(): Promise<readonly ListedGap[]>;
+  /** Notes that an operator knows of a gap. The first note stands. Answers whether there is such a gap. */
+  acknowledge(
+    gap: Pick<ListedGap, 'lineage' | 'from'>,
+    by: { readonly at: number; readonly note: string },
+  ): Promise<boolean>;
   outbox(limit: number): Promise<readonly (Outgoing & { readonly id: string })[]>;
   settle(ids: readonly string[]): Promise<void>;
 }
@@ -463,6 +493,8 @@ export interface Cut {
   readonly arrival: number;
   /** Newest version of the rule set that folded segments were sealed under. */
   readonly rules: number;
+  /** How many gaps of the lineage lie below it; absent where none does. Of a cut that is raised: as far as its segment says. */
+  readonly gaps?: number;
 }
 export const CUT_END = 2_147_483_647;
 
@@ -510,7 +542,7 @@ export interface PublishTransaction {
   recomputeRollups(cells: readonly Cell[], hours: readonly HourUsage[]): Promise<void>;
   /** Keyed by position. */
   writeRejects(rejects: readonly Reject[]): Promise<void>;
-  /** Never goes back. */
+  /** Never goes back, and its `gaps` do not. */
   raiseCut(lineage: string, cut: Cut): Promise<void>;
   /** The first `segments` segments of a lineage are filled into a meter version that began later. Never goes back. */
   raiseFilled(meter: string, lineage: string, segments: number): Promise<void>;
@@ -637,6 +669,8 @@ export interface Facts {
   applied(lineage: string, records: number): void;
   cropped(lineage: string, records: number): void;
   sealed(row: SegmentRow, seconds: number): void;
+  /** The log had let go of what was not read yet: records are lost. */
+  gapped(row: SegmentRow, gap: RecordedGap): void;
   published(lineage: string, segment: number, events: number, seconds: number): void;
   rejected(code: string, records: number): void;
   /** Rejects with this code were put into the outbox. */

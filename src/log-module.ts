@@ -2,11 +2,14 @@
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import type { Producer, Sharing, SharingHealth, Source, Standing } from './contract.ts';
+import type { Expanded, ExpandRequest } from './sources/generations/expand.ts';
 
 /** The promises SRC-* and PRD-* of docs/component-spec.md; `meterfold/conformance` tests them. */
 export interface OpenedLog extends Source, Producer {
   /** How several workers share it, where the broker has groups. Without it they share by leases in the database. */
   sharing?(health: SharingHealth): Sharing;
+  /** Begins a new generation of the log, where it can. Each step may be repeated: who died half way is to ask again. */
+  expand?(request: ExpandRequest, stop: AbortSignal): Promise<Expanded>;
   /** How far this process has read, for metrics. */
   standings?(): readonly Standing[];
   /** Waits for appends under way. Nothing may be appended any more. */

@@ -72,7 +72,8 @@ async function fold(tx: PublishTransaction, ports: PublishPorts, { lineage, row,
   await tx.recomputeRollups(cells, hours);
   await tx.writeRejects(conflicts(lineage.id, ok, firsts, inserted, held, ports.ruleSets));
   const rules = ok.reduce((newest, e) => Math.max(newest, e.rules), row.rules);
-  await tx.raiseCut(lineage.id, { segments: row.segment + 1, position: row.end, arrival: row.endArrival, rules });
+  const cut = { segments: row.segment + 1, position: row.end, arrival: row.endArrival, rules };
+  await tx.raiseCut(lineage.id, row.gap === undefined ? cut : { ...cut, gaps: row.gap.number });
   return winners.length;
 }
 

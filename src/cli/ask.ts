@@ -11,7 +11,7 @@ import { httpServer } from '../serving/http/server.ts';
 import { counting, type Ports, relaying, ROLES, work } from '../topology.ts';
 import { Client } from './client.ts';
 import { settingsOf } from './product.ts';
-import { httpPorts, KnownLineages, queryService, rebuilderOf } from './serve.ts';
+import { gapsOf, httpPorts, KnownLineages, queryService, rebuilderOf } from './serve.ts';
 import { openStores, type Stores } from './stores.ts';
 
 export interface Asker {
@@ -53,10 +53,25 @@ async function withDirectory<T>(config: Config, use: (asker: Asker) => Promise<T
   const running = work(ports, settings, counting(ports, settings), stop.signal);
   try {
     await Promise.race([filled(stores, config.buckets), running.then(() => new Promise<never>(() => undefined))]);
-    const query = queryService(config, stores, systemClock, await KnownLineages.of(stores.log));
+    const gaps = gapsOf(config, stores).known;
+    await gaps.look();
+    const lineages = await KnownLineages.of(stores.log);
+    const query = queryService(config, stores, systemClock, { lineages, gaps });
     const relay = (): Promise<void> => relaying(ports).step(stop.signal);
     const open = { ...config, insecure: true };
-    const parts = { config: open, stores, query, ports, registry, facts, settings, roles: new Set(ROLES), rebuilder, relay };
+    const parts = {
+      config: open,
+      stores,
+      query,
+      gaps,
+      ports,
+      registry,
+      facts,
+      settings,
+      roles: new Set(ROLES),
+      rebuilder,
+      relay,
+    };
     const app = httpServer(httpPorts(parts));
     const by =
       (method: 'GET' | 'POST' | 'DELETE') =>

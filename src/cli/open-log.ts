@@ -21,7 +21,7 @@ const METHODS = ['lineages', 'open', 'after', 'bounds', 'trim', 'append', 'contr
 export async function openConfiguredLog(options: LogPorts): Promise<OpenedLog> {
   const { config, clock, pool } = options;
   const { logModule: name, partitions } = config;
-  if (config.kafkaBrokers !== undefined) return openKafka(config, config.kafkaBrokers, clock);
+  if (config.kafkaBrokers !== undefined) return openKafka(options, config.kafkaBrokers);
   if (name === undefined) return openPostgresLog({ pool, partitions, clock });
   const { openLog } = await importModule('logModule', name);
   if (typeof openLog !== 'function') throw badModule('logModule', name, 'it exports no function `openLog`');

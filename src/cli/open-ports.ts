@@ -1,11 +1,14 @@
 /** The archive and the speed store of an installation, by configuration. Their clients are loaded only where they are used. */
-import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Archive, SpeedStore } from '../contract.ts';
 import { MeterError } from '../errors.ts';
 import type { OpenedLog } from '../log-module.ts';
 import { fileArchive, sweepTemporaries } from '../sinks/archive/files.ts';
 import { MemorySpeedStore } from '../sinks/memory/store.ts';
+import { expand, type ExpandRequest } from '../sources/generations/expand.ts';
+import { openGenerations } from '../sources/generations/log.ts';
+import { postgresGenerations } from '../sources/generations/postgres.ts';
+import type { LogPorts } from './open-log.ts';
 
 export interface Opened<T> {
   readonly port: T;
@@ -63,16 +66,16 @@ export async function openSpeedStore(config: Config): Promise<Opened<SpeedStore>
 }
 
 /** Throws BAD_CONFIG, LOG_MISCONFIGURED, INSTALLATION_DIFFERS, LOG_UNAVAILABLE. */
-export async function openKafka(config: Config, brokers: readonly string[], clock: Clock): Promise<OpenedLog> {
+export async function openKafka({ config, clock, pool }: LogPorts, brokers: readonly string[]): Promise<OpenedLog> {
   const { kafkaTopic: topic, partitions, kafkaMinInsyncReplicas: minInsyncReplicas, kafkaTls, kafkaGroup: groupId } = config;
   if (topic === undefined) throw needs('kafkaBrokers', brokers.join(), 'kafkaTopic');
   const { openKafkaLog } = await import('../sources/kafka/log.ts');
   const given = defined({ tls: kafkaTls ? {} : undefined, sasl: saslOf(config) });
-  const log = await openKafkaLog({ brokers, topic, partitions, clock, minInsyncReplicas, ...given });
-  const sharing: OpenedLog['sharing'] = (health) => ({
-    share: (hold, stop) => log.share({ groupId, ...health }, hold, stop),
-  });
-  return Object.assign(log, { sharing });
+  const open = (name: string, of: number) =>
+    openKafkaLog({ brokers, topic: name, partitions: of, clock, minInsyncReplicas, ...given });
+  const of = { registry: postgresGenerations(pool), first: { topic, partitions }, open };
+  const log = await openGenerations({ ...of, name: `kafka topic ${topic}`, clock, groupId });
+  return Object.assign(log, { expand: (to: ExpandRequest, stop: AbortSignal) => expand(of, to, stop) });
 }
 
 function saslOf({ kafkaSaslMechanism: mechanism, kafkaUsername: username, kafkaPassword: password }: Config) {

@@ -22,7 +22,7 @@ import { metering, type Ports, type RoleName, ROLES, runRoles, type Settings } f
 import { openEdge } from './edge.ts';
 import { loadProcessors } from './modules.ts';
 import { demandSharing, sharingOf } from './sharing.ts';
-import { httpPorts, KnownLineages, queryService, rebuilderOf } from './serve.ts';
+import { gapsOf, httpPorts, KnownLineages, queryService, rebuilderOf } from './serve.ts';
 import { openStores, type Stores } from './stores.ts';
 
 export interface Product {
@@ -153,10 +153,13 @@ async function startWith({ config, given, roles, processors, stores, httpServer 
   const stop = new AbortController();
   const edge = roles.has('ingest') ? await openEdge(config, { stores, facts, processors }) : undefined;
   const lineages = await KnownLineages.of(stores.log);
-  const query = queryService(config, stores, clock, lineages);
+  const gaps = gapsOf(config, stores);
+  const query = queryService(config, stores, clock, { lineages, gaps: gaps.known });
   const rebuilder = rebuilderOf(stores, ports, settings);
   showStandings(registry, stores.log);
-  const http = httpPorts({ config, stores, query, ports, registry, facts, settings, roles, edge, rebuilder });
+  const http = httpPorts({
+    ...{ config, stores, query, gaps: gaps.known, ports, registry, facts, settings, roles, edge, rebuilder },
+  });
   const app = httpServer(
     http,
     SERVING.filter((role) => roles.has(role)),
@@ -165,7 +168,7 @@ async function startWith({ config, given, roles, processors, stores, httpServer 
   const ready = roles.has('api') ? untilStarted(query, clock, stop.signal) : Promise.resolve();
   const started = Promise.race([ready, clock.sleep(FOLD_AFTER_MS, stop.signal)]).catch(() => undefined);
   const sharing = isShared(roles) ? sharingOf(stores, ports) : undefined;
-  const beside = [lineages.role, ...(stores.embedded ? [maintain(stores.pool)] : [])];
+  const beside = [lineages.role, gaps.role, ...(stores.embedded ? [maintain(stores.pool)] : [])];
   const running = Promise.all([
     runRoles(ports, settings, { roles, wiring: metering, sharing, started }, stop.signal),
     ...beside.map((role) => runRole({ clock, facts, random }, role, stop.signal)),

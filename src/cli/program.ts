@@ -6,8 +6,10 @@ import { type Config, envName, parseConfig, shownConfig } from '../config.ts';
 import { SETTINGS } from '../settings.ts';
 import { MeterError } from '../errors.ts';
 import type { Ask } from './ask.ts';
+import type { ExpandFlags } from './broker.ts';
 import type { JsonFlag, RejectFlags } from './checks.ts';
 import type { ExportFlags } from './export.ts';
+import type { AcknowledgeFlags } from './gaps.ts';
 import type { ImportFlags } from './import.ts';
 import { json, type Streams, table } from './output.ts';
 import type { TableName } from '../sinks/export/tables.ts';
@@ -209,6 +211,35 @@ function addChecks(root: Command, context: Context, done: Done): void {
     });
 }
 
+function addGaps(root: Command, context: Context, done: Done): void {
+  const gaps = root.command('gaps').description('what the log let go of before it was read: lost usage, on record');
+  asking(gaps.command('list').description('list them; exit 1 while one is not acknowledged')).action(
+    async (flags: Flags & JsonFlag) => {
+      const { gapsCommand } = await import('./gaps.ts');
+      done(await gapsCommand(flags, await askOf(context, flags), context.streams));
+    },
+  );
+  const what = 'note that you know of a gap: answers name it from then on, and are exact without it';
+  asking(gaps.command('acknowledge <lineage> <from>').description(what))
+    .requiredOption('--note <text>', 'what was done about it')
+    .action(async (lineage: string, from: string, flags: Flags & AcknowledgeFlags) => {
+      const { acknowledgeCommand } = await import('./gaps.ts');
+      done(await acknowledgeCommand({ lineage, from }, flags, await askOf(context, flags), context.streams));
+    });
+}
+
+function addBroker(root: Command, context: Context, done: Done): void {
+  const broker = root.command('broker').description('the topics of Kafka that are the log');
+  const what = 'go on in a new topic, under load: the old one is closed and drains; run again, it goes on where it stopped';
+  asking(broker.command('expand').description(what))
+    .requiredOption('--topic <name>', 'the new topic, made for it: it is checked like the first one')
+    .option('--partitions <n>', 'how many of its partitions homes are spread over (default: all that it has)')
+    .action(async (flags: Flags & ExpandFlags) => {
+      const { expandCommand } = await import('./broker.ts');
+      done(await expandCommand(flags, await askOf(context, flags), context.streams));
+    });
+}
+
 function addSchemas(root: Command, context: Context, done: Done): void {
   const schemas = root.command('schemas').description('what the events of a type promise');
   asking(schemas.command('list').description('list them with their versions')).action(async (flags: Flags & JsonFlag) => {
@@ -243,7 +274,7 @@ export async function program({ streams, ...context }: Context, argv: readonly s
   };
   // Set before the commands are added: they inherit it.
   root.exitOverride().configureOutput({ writeOut: write(streams.out), writeErr: write(streams.err) });
-  for (const add of [addDev, addRoles, addImport, addExport, addQuery, addChecks, addSchemas, addConfig])
+  for (const add of [addDev, addRoles, addImport, addExport, addQuery, addChecks, addGaps, addBroker, addSchemas, addConfig])
     add(root, { streams, ...context }, done);
   try {
     await root.parseAsync([...argv], { from: 'user' });

@@ -6,6 +6,7 @@ import type { Edge } from '../domain/edge.ts';
 import type { Waits } from '../observe/facts.ts';
 import type { Role } from '../runtime/role.ts';
 import type { Dependency, HttpPorts } from '../serving/http/ports.ts';
+import { KnownGaps } from '../serving/gaps.ts';
 import { QueryService } from '../serving/query.ts';
 import { listEvents, listEventTypes, listTenants } from '../sinks/postgres/events.ts';
 import { listRejects } from '../sinks/postgres/rejects.ts';
@@ -45,10 +46,21 @@ export class KnownLineages {
 }
 const LOOK_MS = 2000;
 
-export function queryService(config: Config, stores: Stores, clock: Clock, lineages: KnownLineages): QueryService {
+/** As this process knows them; to be run beside the queries: an acknowledgement comes through any process. */
+export function gapsOf({ pastBoundMs }: Config, { catalog }: Stores): { readonly known: KnownGaps; readonly role: Role } {
+  const known = new KnownGaps(catalog, pastBoundMs);
+  return { known, role: { name: 'gaps', everyMs: LOOK_MS, step: () => known.look() } };
+}
+
+interface Known {
+  readonly lineages: KnownLineages;
+  readonly gaps: KnownGaps;
+}
+
+export function queryService(config: Config, stores: Stores, clock: Clock, { lineages, gaps }: Known): QueryService {
   const { batch, speed, ruleSets } = stores;
   const { buckets, afterTimeoutMs } = config;
-  const known = { lineages: () => lineages.all, trouble: () => undefined };
+  const known = { lineages: () => lineages.all, gaps, trouble: () => undefined };
   return new QueryService({ batch, speed, ruleSets, clock, buckets, afterTimeoutMs, ...known });
 }
 
@@ -56,6 +68,7 @@ interface HttpParts {
   readonly config: Config;
   readonly stores: Stores;
   readonly query: QueryService;
+  readonly gaps: KnownGaps;
   readonly ports: Ports;
   readonly registry: HttpPorts['registry'];
   readonly facts: HttpPorts['facts'] & Waits;
@@ -71,7 +84,7 @@ export const rebuilderOf = (stores: Stores, ports: Ports, { kept }: Settings): R
   new Rebuilder({ ...ports, rebuilds: stores.rebuilds, keyRetentionMs: kept.keyRetentionMs });
 
 export function httpPorts(parts: HttpParts): HttpPorts {
-  const { config, stores, query, ports, registry, facts, settings, roles, edge, rebuilder, relay } = parts;
+  const { config, stores, query, gaps, ports, registry, facts, settings, roles, edge, rebuilder, relay } = parts;
   const { pool, log } = stores;
   const knowsEventType = async (eventType: string): Promise<boolean> => {
     const published = await listEventTypes(pool);
@@ -95,6 +108,9 @@ export function httpPorts(parts: HttpParts): HttpPorts {
     listRejects: (request) => listRejects(pool, request),
     listTenants: () => listTenants(pool),
     listEventTypes: () => listEventTypes(pool),
+    ...(log.expand === undefined ? {} : { expand: log.expand.bind(log) }),
+    gaps,
+    acknowledgeGap: (gap, by) => stores.catalog.acknowledge(gap, by),
     ready: () => dependencies(stores, roles, query, facts),
     redrive: async (request) => {
       const redriven = await redriving(ports, settings, request);

@@ -137,6 +137,16 @@ export function batchViewConformance(name: string, make: () => Promise<BatchFixt
       expect((await batch.cuts()).get('l0')).toMatchObject({ segments: CUT_END, position: END });
     });
 
+    test('BV-6: a cut that has folded a gap goes on saying so', async () => {
+      const cut = { position: at(1), arrival: 9, rules: 1 };
+      await batch.transaction((tx) => tx.raiseCut('l0', { ...cut, segments: 1, gaps: 1 }));
+      await batch.transaction((tx) => tx.raiseCut('l0', { ...cut, segments: 2 }));
+      await batch.transaction((tx) => tx.raiseCut('l0', { ...cut, segments: 3, gaps: 2 }));
+      await batch.transaction((tx) => tx.raiseCut('l0', { ...cut, segments: 3, gaps: 3 }));
+      expect((await batch.cuts()).get('l0')).toEqual({ ...cut, segments: 3, gaps: 2 });
+      expect((await batch.snapshot({ edges: [0, 1] })).cuts.get('l0')?.gaps).toBe(2);
+    });
+
     test('BV-7: a snapshot selects by tenant, meter and range, and merges by window and group', async () => {
       const minute = HOUR * 60;
       const rows = [

@@ -129,6 +129,24 @@ export function catalogConformance(name: string, make: () => Promise<CatalogFixt
       expect((await catalog.outbox(10)).map((r) => r.routingKey)).toEqual(['t3']);
     });
 
+    test('CAT-9: a gap is part of its row; it is listed, and acknowledged once', async () => {
+      const gap = { from: at(4), places: 6, at: 77, number: 1 };
+      await seal();
+      const sealed = await seal({ gap: { ...gap, from: at(14) } });
+      const unknown = await seal({ gap: { ...gap, from: at(24), places: null, number: 2 } });
+      expect((await catalog.manifest('l0', 1, 5)).map((r) => r.gap)).toEqual([sealed.gap, unknown.gap]);
+      expect(await catalog.rowOf('l0', at(15))).toEqual(sealed);
+      const by = { at: 80, note: 'billed by hand' };
+      expect(await catalog.acknowledge({ lineage: 'l0', from: at(14) }, by)).toBe(true);
+      expect(await catalog.acknowledge({ lineage: 'l0', from: at(14) }, { at: 90, note: 'later' })).toBe(true);
+      expect(await catalog.acknowledge({ lineage: 'l0', from: at(15) }, by)).toBe(false);
+      const listed = (r: SegmentRow) => ({ ...r.gap, lineage: 'l0', segment: r.segment, to: r.end, arrival: r.endArrival });
+      expect(await catalog.gaps()).toEqual([
+        { ...listed(sealed), acknowledged: by },
+        { ...listed(unknown), acknowledged: null },
+      ]);
+    });
+
     test('CAT-8: a child has no head until its parents have ended, and begins with what was in force there', async () => {
       const child = lineage('child', ['l0', 'l1']);
       const [one, two] = [await headOf(), await headOf(lineage('l1'))];

@@ -319,6 +319,26 @@ export function speedStoreConformance(name: string, make: () => Promise<SpeedFix
       ]);
     });
 
+    test('SPD-19: `forget` empties a bucket of this incarnation, wholly, and leaves every other one', async () => {
+      await opened();
+      await opened(1);
+      await store.apply(request(2, [speedRecord(0, 5n), speedRecord(1, 6n, { segment: 1 })]));
+      await store.forget(0, 'another');
+      expect(await total()).toBe(11n);
+      await store.forget(0, 'i1');
+      await store.forget(0, 'i1');
+      expect(await store.look(0, L)).toEqual({ floor: 0 });
+      expect((await store.read([0], {}))[0]).toMatchObject({ cells: [], fences: new Map(), floors: new Map() });
+      expect(await store.epochs(0)).toEqual([]);
+      expect((await store.look(1, L)).incarnation).toBe('i1');
+      // Who wrote before does not get through, and what is counted anew knows nothing of what was.
+      expect(await store.apply(request(3, [speedRecord(2, 1n)]))).toEqual({ ok: false, refused: 'incarnation' });
+      await advance({ mint: { incarnation: 'i2', oldest: 2 }, fence: { position: at(0), arrival: 0, rules: 1 } });
+      await store.apply(request(2, [speedRecord(0, 5n)], { incarnation: 'i2' }));
+      await store.forget(0, 'i1');
+      expect(await total()).toBe(5n);
+    });
+
     test('SPD-16: a malformed argument is refused with the store unchanged', async () => {
       await opened();
       await store.apply(request(1, [speedRecord(0, 1n)]));

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Control, LogRecord, Position } from '../contract.ts';
-import { type ArchiveFormats, type Closed, type Head, SegmentCounter } from './segment.ts';
+import { type ArchiveFormats, type Closed, type Gap, type Head, SegmentCounter } from './segment.ts';
 
 const FORMATS: ArchiveFormats = new Map([
   [1, { records: 4, bytes: 30, ageMs: 100, idleMs: 150 }],
@@ -245,4 +245,39 @@ test('a format that this version does not know stops the count, as soon as its l
   const [tick, event] = lines([1000, TICK], [1001, 1]) as [LogRecord, LogRecord];
   counter.place(tick, () => expect.unreachable());
   expect(() => counter.place(event, () => expect.unreachable())).toThrow('archive format 9 is not known');
+});
+
+describe('a gap', () => {
+  const gap: Gap = { from: position(2), places: 7 };
+  const records = (n: number): LogRecord[] =>
+    Array.from({ length: n }, (_, at) => ({
+      position: position(at),
+      arrival: 1000 + at,
+      key: null,
+      value: new Uint8Array(1),
+    }));
+
+  test('closes the segment at what was read, whatever it holds, and the next one starts behind it under the newest rules', () => {
+    for (const [n, segment] of [
+      [0, 7],
+      [2, 7],
+      [4, 8],
+    ] as const) {
+      const { counter } = count(START, records(n));
+      const { row, end, next, gap: told } = counter.gap(gap, position(9), 5);
+      expect([row.segment, end, told]).toEqual([segment, position(9), gap]);
+      const arrival = 1000 + Math.max(0, n - 1);
+      expect(next).toEqual({ ...START, segment: segment + 1, start: position(9), rules: 5, arrival });
+      expect([counter.row, counter.rules, counter.arrival]).toEqual([next, 5, arrival]);
+    }
+  });
+
+  test('takes no rules back, and what follows it is counted anew', () => {
+    const { counter } = count({ ...START, rules: 6 }, records(3));
+    expect(counter.gap(gap, position(9), 5).next.rules).toBe(6);
+    const closed: Closed[] = [];
+    for (const record of records(3))
+      counter.place({ ...record, position: after(record.position) }, (one) => closed.push(one));
+    expect(closed).toEqual([]);
+  });
 });

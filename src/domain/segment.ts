@@ -34,6 +34,22 @@ export interface Head {
   readonly ended: boolean;
 }
 
+/** What the log had let go of before it was read. It closes its segment, of which it is the end. */
+export interface Gap {
+  /** Every record of the segment that lies before it was read; none from here to the segment's end. */
+  readonly from: Position;
+  /** Places between: at most so many records are missing. Null where the log cannot tell. */
+  readonly places: number | null;
+}
+
+/** A gap on record: whoever comes later takes it from here, never from what the log holds by then. */
+export interface RecordedGap extends Gap {
+  /** When it was found, ms. */
+  readonly at: number;
+  /** Counts the gaps of its lineage, from 1. */
+  readonly number: number;
+}
+
 /** A sealed segment. `object` is null where nothing counted. */
 export interface SegmentRow {
   readonly lineage: string;
@@ -54,12 +70,15 @@ export interface SegmentRow {
   readonly lastOk: number | null;
   /** The newest `event_timestamp` of an `ok` event, microseconds. Null also in rows of before it was kept. */
   readonly newest: number | null;
+  /** Of a segment that was cut short. */
+  readonly gap?: RecordedGap;
 }
 
 export interface Closed {
   readonly row: Head;
   readonly end: Position;
   readonly next: Head;
+  readonly gap?: Gap;
 }
 
 const textBytes = (text: string | null): number => (text === null ? 0 : Buffer.byteLength(text));
@@ -120,6 +139,18 @@ export class SegmentCounter {
     if (this.#records > 0) closed(this.#close(this.#arrival));
   }
 
+  /**
+   * What lies before `to` is gone: the segment closes here, whatever it holds. Control records may be gone, too: `rules` is
+   * the newest version there is, and is in force from `to` on.
+   */
+  gap(gap: Gap, to: Position, rules: number): Closed {
+    const row = this.#row;
+    this.#rules = Math.max(this.#rules, rules);
+    const inForce = { format: this.#format, rules: this.#rules, arrival: this.#arrival };
+    this.#begin({ lineage: row.lineage, segment: row.segment + 1, start: to, ...inForce, ended: false });
+    return { row, end: to, next: this.#row, gap };
+  }
+
   get #limits(): ArchiveFormat {
     const limits = this.#formats.get(this.#format);
     if (limits === undefined) throw new RangeError(`archive format ${String(this.#format)} is not known to this version`);
@@ -163,11 +194,15 @@ export class SegmentCounter {
     const end = this.#last === undefined ? row.start : this.#after(this.#last);
     const { format, rules } = this.#closing ?? { format: this.#format, rules: this.#rules };
     [this.#format, this.#rules] = [format, rules];
-    this.#row = { lineage: row.lineage, segment: row.segment + 1, start: end, format, rules, arrival, ended: false };
+    this.#begin({ lineage: row.lineage, segment: row.segment + 1, start: end, format, rules, arrival, ended: false });
+    return { row, end, next: this.#row };
+  }
+
+  #begin(row: Head): void {
+    this.#row = row;
     this.#closing = undefined;
     this.#records = 0;
     this.#bytes = 0;
     this.#last = undefined;
-    return { row, end, next: this.#row };
   }
 }

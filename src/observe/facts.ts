@@ -187,8 +187,18 @@ const MAX_TOLD = 1000;
 function segmentFacts({
   registry: r,
   logger,
-}: FactsPorts): Pick<Facts, 'sealed' | 'published' | 'healing' | 'filled' | 'serving' | 'rebuilt'> {
+}: FactsPorts): Pick<Facts, 'sealed' | 'gapped' | 'published' | 'healing' | 'filled' | 'serving' | 'rebuilt'> {
   const sealed = counters(r, { name: 'meterfold_segments_sealed_total', help: 'Segments in the archive' }, 'lineage');
+  const gaps = counters(
+    r,
+    { name: 'meterfold_log_gaps_total', help: 'Times that the log had let go of what was not read yet' },
+    'lineage',
+  );
+  const missing = counters(
+    r,
+    { name: 'meterfold_log_gap_places_total', help: 'Places of the log that were let go of before they were read' },
+    'lineage',
+  );
   const sealedBytes = counter(r, { name: 'meterfold_archive_bytes_total', help: 'Bytes of sealed objects' });
   const sealing = seconds(r, { name: 'meterfold_seal_seconds', help: 'Time to put and record one segment' });
   const published = counters(
@@ -230,6 +240,14 @@ function segmentFacts({
       sealedBytes(object?.bytes ?? 0);
       sealing(elapsed);
       logger.debug({ lineage, segment, records, bytes: object?.bytes ?? 0, seconds: elapsed }, 'segment sealed');
+    },
+    gapped: ({ lineage, segment, end: to }, { from, places }) => {
+      gaps(lineage);
+      missing(lineage, places ?? 0);
+      logger.error(
+        { lineage, segment, from, to, places },
+        'records are lost: the log had let go of them before they were read',
+      );
     },
     published: (lineage, segment, events, elapsed) => {
       published(lineage);

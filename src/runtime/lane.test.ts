@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ManualClock, settled } from '../../test/support/manual-clock.ts';
+import { versions } from '../../test/support/rules.ts';
 import { at, DOWN, lineage, LOST, record, ScriptedSource, tick } from '../../test/support/scripted-source.ts';
 import { recordedFacts } from '../../test/support/silent-facts.ts';
 import type { LogRecord, Opened, PlacedBatch, Sink } from '../contract.ts';
@@ -48,7 +49,7 @@ function lane(source: ScriptedSource, sinks: readonly Sink[], options: Partial<L
   const clock = new ManualClock();
   const { facts, told, count } = recordedFacts();
   const processor: LanePorts['processor'] = () => (r) => ({ record: r, verdict: 'ok', contributions: [] });
-  const ruleSets = { demand: () => Promise.resolve() };
+  const ruleSets = versions();
   const own = { source, sinks, formats: FORMATS, processor, ruleSets, maxUnsettled: 1000, clock, facts, random: () => 0 };
   const ports: LanePorts = { ...own, ...options };
   const stop = new AbortController();

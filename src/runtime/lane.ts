@@ -41,7 +41,7 @@ export async function runLane(ports: LanePorts, lineage: Lineage, stop: AbortSig
       const end = await oneTerm({ ...ports, taken }, lineage, stop);
       if (end === 'ended' || end === 'stopped') return end;
       // Refused: another worker, or a loss that the next `open` heals. A short wait keeps two of them from spinning.
-      failures = end === 'wait' ? failures + 1 : 1;
+      failures = end === 'reopen' ? 1 : failures + 1;
     } catch (error) {
       if (kindOf(error) !== 'transient') {
         facts.stopped(what, error);

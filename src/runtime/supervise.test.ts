@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ManualClock, settled } from '../../test/support/manual-clock.ts';
+import { versions } from '../../test/support/rules.ts';
 import { lineage, record, ScriptedSource } from '../../test/support/scripted-source.ts';
 import { recordedFacts } from '../../test/support/silent-facts.ts';
 import type { Lineage, Opened, PlacedBatch, Sink } from '../contract.ts';
@@ -65,7 +66,7 @@ function supervisor(source: GrowingSource, write: Write = () => Promise.resolve(
       return sinks.slice(-1);
     },
   };
-  const ruleSets = { demand: () => Promise.resolve() };
+  const ruleSets = versions();
   const limits = { formats: FORMATS, maxUnsettled: 10, discoverMs: DISCOVER_MS };
   const ports = { topology, ruleSets, clock, facts, random: () => 0, ...limits };
   const ending = { over: false };

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { settled } from '../../test/support/manual-clock.ts';
+import { versions } from '../../test/support/rules.ts';
 import { at, DOWN, lineage, record, ScriptedSource } from '../../test/support/scripted-source.ts';
 import { END, type Opened, type PlacedBatch, type Sink } from '../contract.ts';
 import type { Head } from '../domain/segment.ts';
@@ -24,7 +25,7 @@ function term(source: ScriptedSource, sinks: readonly Sink[], options: TermOptio
   const stop = new AbortController();
   const { row = ORIGIN, ...rest } = options;
   const processor: TermPorts['processor'] = () => (raw) => ({ record: raw, verdict: 'ok', contributions: [] });
-  const ruleSets = { demand: () => Promise.resolve() };
+  const ruleSets = versions();
   const ports = { source, sinks, formats: FORMATS, processor, ruleSets, maxUnsettled: 1000, ...rest };
   const ending = { over: false };
   const end = runTerm(ports, lineage(), row, stop.signal).finally(() => (ending.over = true));
@@ -378,7 +379,7 @@ describe('the rules of a term', () => {
       order.push(`judged by ${String(where.rules)}`);
       return { record: raw, verdict: 'ok', contributions: [] };
     };
-    const ruleSets = { demand: (version: number) => Promise.resolve(void order.push(`known ${String(version)}`)) };
+    const ruleSets = versions((version) => Promise.resolve(void order.push(`known ${String(version)}`)));
     await term(source, [new QuickSink()], { processor, ruleSets, row: { ...ORIGIN, rules: 7 } }).end;
     expect(order).toEqual(['known 7', 'known 8', 'judged by 7', 'judged by 7', 'judged by 8']);
   });
@@ -386,10 +387,9 @@ describe('the rules of a term', () => {
   test('a version that nobody recorded stops the term before its batch reaches a sink', async () => {
     const source = new ScriptedSource([record(0), rules(1, 8), record(2)], [1, 2]);
     const sink = new QuickSink();
-    const ruleSets = {
-      demand: (version: number) =>
-        version === 8 ? Promise.reject(new MeterError('DATA_DIR_NEWER', 'read rules 8')) : Promise.resolve(),
-    };
+    const ruleSets = versions((version) =>
+      version === 8 ? Promise.reject(new MeterError('DATA_DIR_NEWER', 'read rules 8')) : Promise.resolve(),
+    );
     await expect(term(source, [sink], { ruleSets }).end).rejects.toMatchObject({ code: 'DATA_DIR_NEWER' });
     expect([sink.taken, source.open_]).toEqual([[0], 0]);
   });
@@ -406,5 +406,62 @@ describe('the rules of a term', () => {
       await term(source, [new QuickSink()], { processor }).end;
       expect(made).toBe(n);
     }
+  });
+});
+
+describe('what the log has let go of', () => {
+  /** Keeps what it is told of gaps, and answers as who keeps the record of segments, or who does not. */
+  class GapSink extends QuickSink {
+    readonly gaps: PlacedBatch[] = [];
+    readonly #ofGap: 'ok' | 'reopen' | Error;
+
+    constructor(answer: 'ok' | 'reopen' | Error) {
+      super();
+      this.#ofGap = answer;
+    }
+
+    override write(batch: PlacedBatch): Promise<'ok' | 'reopen'> {
+      if (batch.isGap !== true) return super.write(batch);
+      this.gaps.push(batch);
+      return this.#ofGap instanceof Error ? Promise.reject(this.#ofGap) : Promise.resolve(this.#ofGap);
+    }
+  }
+
+  test('what the log has let go of is told to every sink, behind what was read, and ends the term', async () => {
+    const source = new ScriptedSource(log(9), [2]);
+    const [keeper, counter] = [new GapSink('reopen'), new GapSink('ok')];
+    const { end } = term(source, [counter, keeper], {
+      ruleSets: versions(undefined, 4),
+      processor: () => (raw) => {
+        source.first = 6;
+        return { record: raw, verdict: 'ok', contributions: [] };
+      },
+    });
+    expect(await end).toBe('trimmed');
+    const places = { lineage: 'l0', from: at(2), next: at(6), records: [], isGap: true, rules: 4 };
+    expect(keeper.gaps).toMatchObject([{ ...places, closed: [{ end: at(6), gap: { from: at(2), places: null } }] }]);
+    expect([keeper.taken, counter.gaps, source.open_]).toEqual([[0, 1], keeper.gaps, 0]);
+  });
+
+  test('a gap that no sink keeps on record stops the term with LOG_TRIMMED', async () => {
+    const source = new ScriptedSource(log(9));
+    source.first = 3;
+    await expect(term(source, [new GapSink('ok')]).end).rejects.toMatchObject({ code: 'LOG_TRIMMED' });
+  });
+
+  test('a failure to record a gap is what the term ends with', async () => {
+    const source = new ScriptedSource(log(9));
+    source.first = 3;
+    const down = new MeterError('DATABASE_UNAVAILABLE', 'seal: down');
+    await expect(term(source, [new GapSink(down)]).end).rejects.toBe(down);
+  });
+
+  test('a node that is behind the others is asked again, and nothing is told', async () => {
+    const source = new ScriptedSource(log(9));
+    source.first = 3;
+    source.bounds = () => Promise.resolve({ first: at(0), end: at(9) });
+    const sink = new GapSink('reopen');
+    expect(await term(source, [sink]).end).toBe('trimmed');
+    expect(sink.gaps).toEqual([]);
   });
 });

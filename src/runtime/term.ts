@@ -17,7 +17,7 @@ import type {
 } from '../contract.ts';
 import type { Contribution } from '../domain/cell.ts';
 import { type ArchiveFormats, type Closed, type Head, SegmentCounter } from '../domain/segment.ts';
-import { asError } from '../errors.ts';
+import { asError, MeterError } from '../errors.ts';
 import { demandContinuation, isEnd } from './resume.ts';
 import { Unsettled } from './unsettled.ts';
 
@@ -29,14 +29,15 @@ export interface TermPorts {
   readonly formats: ArchiveFormats;
   /** The pure steps of the topology, fresh for one term. */
   readonly processor: () => (record: LogRecord, at: At) => Metered;
-  readonly ruleSets: Pick<RuleSets, 'demand'>;
+  readonly ruleSets: Pick<RuleSets, 'demand' | 'refresh'> & { readonly newest: { readonly version: number } };
   /** Records read and not yet settled by every sink. */
   readonly maxUnsettled: number;
   /** Every sink has taken what lies before this position. */
   readonly taken?: (before: Position) => void;
 }
 
-export type TermEnd = 'ended' | 'stopped' | 'reopen';
+/** `trimmed`: the log no longer holds what was to be read. It is on record, or sealed and waits to be folded. */
+export type TermEnd = 'ended' | 'stopped' | 'reopen' | 'trimmed';
 
 /** Gives each record its segment, its verdict by the rules in force there, and the batch the segments that close in it. */
 class Placing {
@@ -59,6 +60,13 @@ class Placing {
     const records = batch.records.map((record) => this.#place(record, keep));
     if (isEnd(batch.next)) this.#counter.end(keep);
     return { ...batch, records, arrival: this.#counter.arrival, rules: this.#counter.rules, closed };
+  }
+
+  /** What lies between is gone. */
+  gap(from: Position, next: Position, places: number | null): PlacedBatch {
+    const closed = this.#counter.gap({ from, places }, next, this.#ruleSets.newest.version);
+    const { arrival, rules } = this.#counter;
+    return { lineage: this.#lineage.id, from, next, records: [], arrival, rules, closed: [closed], isGap: true };
   }
 
   #place(record: LogRecord, keep: (segment: Closed) => void): Placed {
@@ -115,6 +123,28 @@ class Deliveries {
   }
 }
 
+const isTrimmed = (error: unknown): error is MeterError => error instanceof MeterError && error.code === 'LOG_TRIMMED';
+
+interface Trimmed {
+  readonly lineage: Lineage;
+  readonly at: Position;
+  readonly error: MeterError;
+}
+
+/** Tells the sinks what the log no longer holds. Throws that where none of them keeps a record of it. */
+async function passOver(ports: TermPorts, placing: Placing, deliveries: Deliveries, trimmed: Trimmed): Promise<TermEnd> {
+  const { source, ruleSets } = ports;
+  const { lineage, at, error } = trimmed;
+  const { first } = await source.bounds(lineage.id);
+  // The node that answered was behind the others.
+  if (first <= at) return 'trimmed';
+  // Behind that look: whatever was announced in a record that is gone had been declared before.
+  await ruleSets.refresh();
+  deliveries.push(placing.gap(at, first, source.places?.(at, first) ?? null), () => undefined);
+  if (await deliveries.finish()) throw error;
+  return 'trimmed';
+}
+
 /** Reads from `row` until the term ends. Throws what the source or a sink threw, once nothing is under way any more. */
 export async function runTerm(ports: TermPorts, lineage: Lineage, row: Head, stop: AbortSignal): Promise<TermEnd> {
   await ports.ruleSets.demand(row.rules);
@@ -139,7 +169,10 @@ export async function runTerm(ports: TermPorts, lineage: Lineage, row: Head, sto
     }
   } catch (error) {
     // What was handed over is finished first: a sink is never left with a write that nobody awaits.
-    await deliveries.finish().catch(() => false);
+    const isTaken = deliveries.finish();
+    if (isTrimmed(error))
+      return (await isTaken) ? await passOver(ports, placing, deliveries, { lineage, at, error }) : 'reopen';
+    await isTaken.catch(() => false);
     throw error;
   }
   if (!(await deliveries.finish())) return 'reopen';

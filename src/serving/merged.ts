@@ -5,6 +5,7 @@
 import type { BatchSnapshot, BatchView, BucketState, Cut, RollupQuery, SpeedCell, SpeedStore } from '../contract.ts';
 import { END } from '../contract.ts';
 import type { Cell } from '../domain/cell.ts';
+import { gapsBelow, gapsOf } from '../domain/incarnation.ts';
 import { MeterError } from '../errors.ts';
 
 export interface MergedPorts {
@@ -25,9 +26,20 @@ export interface Merged {
 /** Snapshots tried before the reader gives up: the collector works with a grace, so a second one is rare. */
 const SNAPSHOTS = 5;
 
-/** A floor above the snapshot's cut: cells were collected that this snapshot does not hold yet. */
+/** A floor above the snapshot's cut: cells were collected that this snapshot does not hold yet. So is a gap that it has not folded. */
 const isBehind = (states: readonly BucketState[], cuts: ReadonlyMap<string, Cut>): boolean =>
-  states.some(({ floors }) => [...floors].some(([lineage, floor]) => floor > (cuts.get(lineage)?.segments ?? 0)));
+  states.some(
+    ({ floors, incarnation }) =>
+      gapsOf(incarnation) > gapsBelow(cuts) ||
+      [...floors].some(([lineage, floor]) => floor > (cuts.get(lineage)?.segments ?? 0)),
+  );
+
+const NOTHING_LIVE = { incarnation: undefined, fences: new Map(), floors: new Map(), cells: [] };
+/** A bucket of before a gap that the snapshot has folded is as good as empty: it may hold what is lost. */
+const withoutLost = (states: readonly BucketState[], cuts: ReadonlyMap<string, Cut>): readonly BucketState[] => {
+  const gaps = gapsBelow(cuts);
+  return states.map((state) => (gapsOf(state.incarnation) < gaps ? { ...state, ...NOTHING_LIVE } : state));
+};
 
 async function readSpeed(
   ports: MergedPorts,
@@ -45,7 +57,8 @@ async function readSpeed(
 export async function readMerged(ports: MergedPorts, query: RollupQuery, buckets: readonly number[]): Promise<Merged> {
   for (let attempt = 0; attempt < SNAPSHOTS; attempt += 1) {
     const { cuts, cells: batch }: BatchSnapshot = await ports.batch.snapshot(query);
-    const states = await readSpeed(ports, query, buckets);
+    const found = await readSpeed(ports, query, buckets);
+    const states = found && withoutLost(found, cuts);
     if (states !== undefined && isBehind(states, cuts)) continue;
     const isLive = (cell: SpeedCell): boolean => cell.segment >= (cuts.get(cell.lineage)?.segments ?? 0);
     const live = (states ?? []).flatMap(({ cells }) => cells.filter(isLive));

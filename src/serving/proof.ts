@@ -1,12 +1,16 @@
 /** The proof of an answer: how far it reaches, lineage by lineage, and whether anything is missing. */
 import { CUT_END } from '../contract.ts';
+import type { GapProof } from './gaps.ts';
 import type { Reach } from './merged.ts';
 import { isCovered } from './merged.ts';
 
 /** What may be wrong with a lineage for longer than a moment. */
-export type Trouble = 'gap' | 'lineage_stopped';
-/** The closed list of reasons for an answer that is exact only as of the cut. */
-export type Reason = 'speed_unreachable' | 'speed_healing' | Trouble;
+export type Trouble = 'lineage_stopped';
+/**
+ * The closed list of reasons for an answer that is exact only as of the cut; or, for a `gap` that nobody has acknowledged, of
+ * what the log did not let go of before it was read.
+ */
+export type Reason = 'speed_unreachable' | 'speed_healing' | 'gap' | Trouble;
 
 export interface LineageProof {
   readonly lineage: string;
@@ -24,14 +28,21 @@ export interface Proof {
   /** Everything that arrived at the broker before this is in the answer. ISO 8601, UTC. */
   readonly as_of: string;
   readonly lineages: readonly LineageProof[];
+  /** What the log let go of before it was read, and may belong into this range: acknowledged or not. Absent where nothing. */
+  readonly gaps?: readonly GapProof[];
 }
 
-function reasonOf(
-  reach: readonly Reach[],
-  reached: boolean,
-  trouble: (lineage: string) => Trouble | undefined,
-): Reason | undefined {
+/** What an answer is known to lack beside how far it reaches. */
+export interface Lacks {
+  /** Whether the speed layer was reached. */
+  readonly reached: boolean;
+  readonly trouble: (lineage: string) => Trouble | undefined;
+  readonly gaps: readonly GapProof[];
+}
+
+function reasonOf(reach: readonly Reach[], { reached, trouble, gaps }: Lacks): Reason | undefined {
   if (!reached) return 'speed_unreachable';
+  if (gaps.some((gap) => gap.acknowledged_at === null)) return 'gap';
   for (const { lineage } of reach) {
     const found = trouble(lineage);
     if (found !== undefined) return found;
@@ -56,12 +67,8 @@ export function asOfMs(reach: readonly Reach[]): number {
   return open.length === 0 ? Math.max(0, ...reach.map((r) => r.arrival)) : Math.min(...open.map((r) => r.arrival));
 }
 
-export function proofOf(
-  reach: readonly Reach[],
-  reached: boolean,
-  trouble: (lineage: string) => Trouble | undefined,
-): Proof {
-  const reason = reasonOf(reach, reached, trouble);
+export function proofOf(reach: readonly Reach[], lacks: Lacks): Proof {
+  const reason = reasonOf(reach, lacks);
   const ids = [...new Set(reach.map((r) => r.lineage))];
   return {
     state: reason === undefined ? 'exact' : 'provisional',
@@ -73,5 +80,6 @@ export function proofOf(
         reach.filter((r) => r.lineage === id),
       ),
     ),
+    ...(lacks.gaps.length === 0 ? {} : { gaps: lacks.gaps }),
   };
 }

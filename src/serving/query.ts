@@ -6,6 +6,7 @@ import { type Meter, measures, meterId } from '../domain/meter.ts';
 import { bucketsOfTenant } from '../domain/routing.ts';
 import type { RuleSet } from '../domain/rules.ts';
 import { MeterError } from '../errors.ts';
+import type { KnownGaps } from './gaps.ts';
 import { isCovered, type Merged, type Reach, reachOf, readMerged } from './merged.ts';
 import { asOfMs, type Proof, proofOf, type Trouble } from './proof.ts';
 
@@ -17,7 +18,9 @@ export interface QueryPorts {
   readonly buckets: number;
   /** Known lineages; not a read of the log. */
   readonly lineages: () => readonly Pick<Lineage, 'id'>[];
-  /** What is wrong with a lineage, if anything: a gap, or stopped. */
+  /** Gaps of the log that an answer has to name. */
+  readonly gaps: Pick<KnownGaps, 'touching'>;
+  /** What is wrong with a lineage, if anything: stopped. */
   readonly trouble: (lineage: string) => Trouble | undefined;
   readonly afterTimeoutMs: number;
 }
@@ -65,7 +68,9 @@ export class QueryService {
     await this.demandStarted();
     const { merged, reach } = await this.#reading(question, signal);
     const rows = combine(merged.batch, merged.live, { ...question, until: Math.floor(asOfMs(reach) / 1000) });
-    return { rows, proof: proofOf(reach, merged.states !== undefined, this.#ports.trouble) };
+    const gaps = await this.#ports.gaps.touching(merged.cuts, question.edges);
+    const lacks = { reached: merged.states !== undefined, trouble: this.#ports.trouble, gaps };
+    return { rows, proof: proofOf(reach, lacks) };
   }
 
   async #reading(question: Question, signal?: AbortSignal): Promise<{ merged: Merged; reach: Reach[] }> {

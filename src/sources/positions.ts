@@ -14,6 +14,9 @@ export function offsetOf(position: Position): number {
   return offset;
 }
 
+/** How many places lie between; for logs whose positions count up by one. */
+export const placesBetween = (from: Position, to: Position): number => offsetOf(to) - offsetOf(from);
+
 export const isEnd = (position: Position): boolean => position === END;
 
 export const encodeControl = (control: Control): Uint8Array => Buffer.from(JSON.stringify(control));
@@ -26,6 +29,7 @@ export function decodeControl(bytes: Uint8Array, where: string): Control {
   const rules = /^\{"type":"rules","rules":(\d{1,9})\}$/.exec(text)?.[1];
   if (rules !== undefined) return { type: 'rules', rules: Number(rules) };
   if (text === '{"type":"tick"}') return { type: 'tick' };
+  if (text === '{"type":"close"}') return { type: 'close' };
   throw new MeterError(
     'DATA_DIR_NEWER',
     `read ${where}: this version does not know the control record ${text.slice(0, 100)}`,

@@ -7,7 +7,7 @@ import { partitionOf } from '../domain/routing.ts';
 import { MeterError } from '../errors.ts';
 import { asFailure } from '../sinks/postgres/pool.ts';
 import { appendHome, type Outcome } from './homes.ts';
-import { encodeControl, isEnd, offsetOf, positionOf } from './positions.ts';
+import { encodeControl, isEnd, offsetOf, placesBetween, positionOf } from './positions.ts';
 import { PartitionWriter } from './postgres-producer.ts';
 import { LogReader } from './postgres-reader.ts';
 import { Tail } from './postgres-tail.ts';
@@ -46,6 +46,7 @@ export async function openPostgresLog({ pool, partitions, clock, pollMs = 50 }: 
     lineages: () => Promise.resolve(lineages),
     open: (lineage, from) => new LogReader({ pool, tail }, lineage, from),
     after: (position) => positionOf(offsetOf(position) + 1),
+    places: placesBetween,
     bounds: (lineage) => bounds(pool, lineage),
     trim: (lineage, before) => trim(pool, lineage, before),
     append: (records) => append(records, writers),

@@ -15,7 +15,8 @@ import { describeS3, type S3Server } from '../support/s3-server.ts';
 import { describePostgres, type TestDatabase } from '../support/services.ts';
 import { untilWithin } from '../support/poll.ts';
 
-const DEADLINE_MS = 60_000;
+/** Longer than a segment of this format stays open: what is misrouted goes home with its seal. */
+const DEADLINE_MS = 100_000;
 const TENANTS = 7;
 
 const until = untilWithin(DEADLINE_MS);

@@ -271,7 +271,8 @@ export class Database {
       raiseCut: (lineage, cut) =>
         statement('raise cut', async () => {
           await this.#lock(process, tx, `cut ${lineage}`);
-          if ((tables().cuts.get(lineage)?.segments ?? 0) < cut.segments) writes.cuts.set(lineage, cut);
+          const { segments = 0, gaps = 0 } = tables().cuts.get(lineage) ?? {};
+          if (segments < cut.segments) writes.cuts.set(lineage, { ...cut, gaps: Math.max(gaps, cut.gaps ?? 0) });
         }),
     };
   }
@@ -384,7 +385,8 @@ export class Database {
     const { committed } = this;
     this.#snap();
     const hours = new Map([...committed.hours].flatMap(([id, { total, count }]) => (count > 0 ? [[id, total]] : [])));
-    this.#world.oracle.committed(committed.cuts, committed.rollups.values(), hours, committed.filled);
+    const isLive = this === this.#world.database;
+    this.#world.oracle.committed(committed.cuts, committed.rollups.values(), hours, committed.filled, isLive);
     this.#world.tally.add('check: rollups at a commit (4)');
   }
 

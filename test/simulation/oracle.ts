@@ -37,7 +37,7 @@ export interface Raw {
   readonly position: string;
   /** The broker's time, ms. */
   readonly arrival: number;
-  readonly what: 'event' | 'tick' | 'format' | 'rules' | 'garbage';
+  readonly what: 'event' | 'tick' | 'format' | 'rules' | 'close' | 'garbage';
   readonly format?: number;
   /** Of a rules record. */
   readonly announces?: number;
@@ -60,12 +60,23 @@ export interface Stretch {
   readonly format: number;
   readonly rules: number;
   readonly arrival: number;
+  isCutShort?: true;
   end?: string;
   endArrival?: number;
   records: number;
   ok: number;
   firstOk: number | null;
   lastOk: number | null;
+}
+
+/** What the log had let go of, as it is on record: segments end there, and nothing between counts. */
+export interface Lost {
+  readonly lineage: string;
+  readonly segment: number;
+  readonly from: string;
+  readonly to: string;
+  /** In force behind it. */
+  readonly rules: number;
 }
 
 /** A lineage of the truth, and where its segments end. */
@@ -82,7 +93,9 @@ export class Chronicle {
   #inForce = FIRST_FORMAT;
   #closing: { format: number; rules: number } | undefined;
   #rules: number;
-  readonly #placeOf: (fact: Fact) => TenantPlace | undefined;
+  readonly #placeOf: (fact: Fact, rules: number) => TenantPlace | undefined;
+  readonly #lost: Lost[];
+  #goneBefore = '';
   #bytes = 0;
   #first = 0;
   #last: string | undefined;
@@ -90,10 +103,12 @@ export class Chronicle {
   constructor(
     id: string,
     [depth, lo, hi, rules]: readonly [depth: number, lo: number, hi: number, rules: number],
-    placeOf: (fact: Fact) => TenantPlace | undefined,
+    placeOf: (fact: Fact, rules: number) => TenantPlace | undefined,
     keyRetentionMs: number,
+    lost: readonly Lost[] = [],
   ) {
     this.#keyRetentionMs = keyRetentionMs;
+    this.#lost = [...lost];
     [this.id, this.depth, this.lo, this.hi, this.#rules, this.#placeOf] = [id, depth, lo, hi, rules, placeOf];
     this.#begin(printed(0), 0);
   }
@@ -115,6 +130,13 @@ export class Chronicle {
   }
 
   append(raw: Raw): Entry {
+    while (raw.position >= (this.#lost[0]?.from ?? END)) this.#pass();
+    if (raw.position < this.#goneBefore) {
+      const place = { segment: this.open.segment - 1, rules: this.#rules };
+      const entry: Entry = { ...raw, run: this.#run, verdict: 'lost', ...place };
+      this.entries.push(entry);
+      return entry;
+    }
     const before = this.#run;
     this.#run = Math.max(before, raw.arrival);
     if (this.#isOver()) this.#end(before);
@@ -127,7 +149,25 @@ export class Chronicle {
     return entry;
   }
 
+  /** Passes what is lost at its end. */
+  settle(): void {
+    while (this.#lost.length > 0) this.#pass();
+  }
+
+  #pass(): void {
+    const lost = this.#lost.shift();
+    if (lost === undefined) return;
+    // Closed by time, by a record that was read then and is lost now.
+    if (this.open.segment < lost.segment) this.#end(this.#run);
+    const { open } = this;
+    [open.end, open.endArrival, open.isCutShort] = [lost.to, this.#run, true];
+    this.#rules = Math.max(this.#rules, lost.rules);
+    this.#goneBefore = lost.to;
+    this.#begin(lost.to, this.#run);
+  }
+
   close(): void {
+    this.settle();
     this.closed = true;
     if (this.open.records > 0) this.#end(this.#run);
   }
@@ -175,7 +215,7 @@ export class Chronicle {
 
   #count(entry: Entry): void {
     const { open } = this;
-    if (entry.what === 'tick') return;
+    if (entry.what === 'tick' || entry.what === 'close') return;
     if (entry.what === 'format') {
       const format = entry.format ?? this.#inForce;
       if (open.records > 0) this.#closing = { format, rules: this.#rules };
@@ -197,9 +237,9 @@ export class Chronicle {
   }
 
   #judge({ what, fact, arrival }: Raw): string {
-    if (what === 'tick' || what === 'format' || what === 'rules') return 'control';
+    if (['tick', 'format', 'rules', 'close'].includes(what)) return 'control';
     if (fact === undefined) return 'UNDECODABLE';
-    const point = this.#placeOf(fact)?.point ?? -1;
+    const point = this.#placeOf(fact, this.#rules)?.point ?? -1;
     if (point < this.lo || point >= this.hi) return 'MISROUTED';
     if (fact.timestamp > (arrival + FUTURE_MS) * 1000) return 'TOO_FAR_IN_FUTURE';
     const kept = this.#keyRetentionMs;
@@ -255,6 +295,7 @@ export interface SeenCell {
 }
 /** What the oracle needs of a bucket. */
 export interface SeenBucket {
+  readonly incarnation: string | undefined;
   readonly fences: ReadonlyMap<string, { readonly position: string; readonly rules: number }>;
   readonly floors: ReadonlyMap<string, number>;
   readonly digests: ReadonlyMap<number, ReadonlySet<string>>;
@@ -262,6 +303,7 @@ export interface SeenBucket {
 }
 export interface SeenCut {
   readonly rules: number;
+  readonly gaps?: number;
   readonly segments: number;
   readonly position: string;
 }
@@ -277,6 +319,14 @@ export interface SeenRow {
   readonly ok: number;
   readonly firstOk: number | null;
   readonly lastOk: number | null;
+  readonly gap?: { readonly from: string; readonly number: number };
+}
+/** What is known of a segment beside its row. */
+export interface SeenSeal {
+  /** In force behind it. */
+  readonly rules: number;
+  /** What the log holds begins here. */
+  readonly first: string;
 }
 export interface SeenReach {
   readonly bucket: number;
@@ -296,15 +346,40 @@ export interface SeenAnswerRow {
   readonly value: string;
 }
 
+/** What is true where certain gaps are folded, and no others. */
+interface Truth {
+  readonly lineages: ReadonlyMap<string, Chronicle>;
+  readonly winners: ReadonlyMap<string, Winner>;
+}
+
+interface Born {
+  readonly depth: number;
+  readonly lo: number;
+  readonly hi: number;
+  readonly parents: readonly string[];
+}
+/** Everything that happened to the log, in order: the truth is made from it anew for any set of gaps. */
+type Event = { readonly id: string } & ({ readonly born: Born } | { readonly raw: Raw } | { readonly closed: true });
+
+const keyOf = (fact: Fact): string => `${fact.tenant}\0${fact.key}`;
+
 export class Oracle {
-  readonly lineages = new Map<string, Chronicle>();
-  readonly winners = new Map<string, Winner>();
+  /** As of all gaps that are on record. */
+  lineages = new Map<string, Chronicle>();
+  winners = new Map<string, Winner>();
+  readonly #events: Event[] = [];
+  /** Gaps on record, and those that the batch view has folded, in that order. */
+  readonly #lost: Lost[] = [];
+  readonly #folded: Lost[] = [];
+  readonly #truths = new Map<string, { readonly events: number; readonly truth: Truth }>();
   /** Every event that the log ever took, by its key. */
   readonly sent = new Map<string, Fact>();
   /** Which meters each version of the rule set measures: `key@version`. */
   readonly measured = new Map<number, ReadonlySet<string>>();
-  /** From this event time on a tenant is spread, microseconds. */
+  /** From this event time on a tenant is spread, microseconds, for who knows these rules. */
   spreadFrom: number | undefined;
+  spreadRules = 1;
+  keyRetentionMs = 0;
   readonly #objects = new Map<string, string>();
   readonly #fail: (message: string) => void;
 
@@ -312,9 +387,83 @@ export class Oracle {
     this.#fail = fail;
   }
 
+  // --- gaps ----------------------------------------------------------------------------------------------------------
+
+  begin(id: string, born: Born): void {
+    this.#events.push({ id, born });
+    this.lineages.set(id, this.#chronicle(id, born, this.lineages, this.#lost));
+  }
+
+  close(id: string): void {
+    this.#events.push({ id, closed: true });
+    this.lineages.get(id)?.close();
+  }
+
+  #chronicle(id: string, born: Born, lineages: ReadonlyMap<string, Chronicle>, lost: readonly Lost[]): Chronicle {
+    const rules = Math.max(1, ...born.parents.map((parent) => lineages.get(parent)?.rules ?? 1));
+    const own = lost.filter(({ lineage }) => lineage === id);
+    return new Chronicle(id, [born.depth, born.lo, born.hi, rules], this.placeOf, this.keyRetentionMs, own);
+  }
+
+  /** All that happened once more, with these gaps. */
+  #made(lost: readonly Lost[]): { lineages: Map<string, Chronicle>; winners: Map<string, Winner> } {
+    const lineages = new Map<string, Chronicle>();
+    const winners = new Map<string, Winner>();
+    for (const event of this.#events) {
+      if ('born' in event) lineages.set(event.id, this.#chronicle(event.id, event.born, lineages, lost));
+      const lineage = lineages.get(event.id);
+      if (lineage === undefined) throw new Error(`no lineage ${event.id}`);
+      if ('closed' in event) lineage.close();
+      if ('raw' in event) this.#enter(winners, lineage, lineage.append(event.raw));
+    }
+    for (const lineage of lineages.values()) lineage.settle();
+    return { lineages, winners };
+  }
+
+  #enter(winners: Map<string, Winner>, lineage: Chronicle, entry: Entry): void {
+    const { fact, verdict } = entry;
+    if (fact !== undefined && verdict === 'ok' && !winners.has(keyOf(fact)))
+      winners.set(keyOf(fact), { lineage, entry, fact });
+  }
+
+  #truth(lost: readonly Lost[]): Truth {
+    if (lost.length === this.#lost.length) return this;
+    const name = lost.map(({ lineage, from }) => `${lineage} ${from}`).join();
+    const found = this.#truths.get(name);
+    if (found?.events === this.#events.length) return found.truth;
+    const truth = this.#made(lost);
+    this.#truths.set(name, { events: this.#events.length, truth });
+    return truth;
+  }
+
+  /** What is true for who has folded up to these cuts. */
+  below(cuts: ReadonlyMap<string, SeenCut>): Truth {
+    return this.#truth(this.#lost.filter(({ lineage, segment }) => segment < (cuts.get(lineage)?.segments ?? 0)));
+  }
+
+  /** What is true for a bucket: the gaps that were folded when it was minted. */
+  #behind(incarnation: string | undefined): Truth {
+    const folded = this.#folded.slice(0, Number(/^gaps-(\d+)\./.exec(incarnation ?? '')?.[1] ?? 0));
+    return this.#truth(this.#lost.filter((one) => folded.includes(one)));
+  }
+
+  /** The log had let go of what a row says that it had; what was lost is the truth from here on. */
+  #gapped(lineage: string, row: SeenRow, from: string, { rules, first }: SeenSeal): void {
+    const chronicle = this.lineages.get(lineage);
+    const announced = (chronicle?.entries ?? []).filter((e) => e.position >= from && e.position < row.end);
+    const least = Math.max(0, ...announced.map((e) => e.announces ?? 0));
+    if (row.end > first) this.#fail(`gap: ${lineage} has one up to ${row.end}, the log holds what is from ${first} on`);
+    if (from < row.start || from >= row.end)
+      this.#fail(`gap: ${lineage} has one from ${from} in ${row.start} to ${row.end}`);
+    if (rules < least) this.#fail(`gap: ${lineage} goes on under rules ${rules}, lost were ${least}`);
+    this.#lost.push({ lineage, segment: row.segment, from, to: row.end, rules });
+    ({ lineages: this.lineages, winners: this.winners } = this.#made(this.#lost));
+  }
+
   /** Where an event belongs, by rule P1. */
-  placeOf = (fact: Fact): TenantPlace | undefined => {
-    const isSpread = fact.tenant === SPREAD_TENANT && this.spreadFrom !== undefined && fact.timestamp >= this.spreadFrom;
+  placeOf = (fact: Fact, rules = Number.MAX_SAFE_INTEGER): TenantPlace | undefined => {
+    const isDeclared = this.spreadFrom !== undefined && rules >= this.spreadRules;
+    const isSpread = fact.tenant === SPREAD_TENANT && isDeclared && fact.timestamp >= (this.spreadFrom ?? 0);
     return PLACES.get(isSpread ? `${fact.tenant}#${fact.k}` : fact.tenant);
   };
 
@@ -323,12 +472,11 @@ export class Oracle {
   }
 
   append(lineage: Chronicle, raw: Raw): Entry {
+    this.#events.push({ id: lineage.id, raw });
     const entry = lineage.append(raw);
     const { fact } = entry;
-    if (fact === undefined) return entry;
-    const id = `${fact.tenant}\0${fact.key}`;
-    this.sent.set(id, this.sent.get(id) ?? fact);
-    if (entry.verdict === 'ok' && !this.winners.has(id)) this.winners.set(id, { lineage, entry, fact });
+    if (fact !== undefined) this.sent.set(keyOf(fact), this.sent.get(keyOf(fact)) ?? fact);
+    this.#enter(this.winners, lineage, entry);
     return entry;
   }
 
@@ -341,7 +489,8 @@ export class Oracle {
   }
 
   /** P2: a manifest row is a function of the log. */
-  sealed(lineage: string, row: SeenRow): void {
+  sealed(lineage: string, row: SeenRow, seal: SeenSeal): void {
+    if (row.gap !== undefined) this.#gapped(lineage, row, row.gap.from, seal);
     const stretch = this.lineages.get(lineage)?.stretches[row.segment];
     const { segment, start, end, format, rules, arrival, endArrival, records, ok, firstOk, lastOk } = row;
     const seen = JSON.stringify({ segment, start, format, rules, arrival, end, endArrival, records, ok, firstOk, lastOk });
@@ -353,6 +502,9 @@ export class Oracle {
         ...{ firstOk: stretch.firstOk, lastOk: stretch.lastOk },
       },
     );
+    const isCutShort = stretch?.isCutShort === true;
+    if (isCutShort !== (row.gap !== undefined))
+      this.#fail(`segments: ${lineage} at ${row.start} is not cut short as it says`);
     if (seen !== wanted) this.#fail(`segments: ${lineage} was sealed with ${seen}, the log says ${wanted}`);
   }
 
@@ -362,11 +514,15 @@ export class Oracle {
     rollups: Iterable<SeenCell>,
     hours: ReadonlyMap<string, bigint>,
     filled: ReadonlyMap<string, number>,
+    isLive: boolean,
   ): void {
+    const isFolded = ({ lineage, segment }: Lost): boolean => segment < (cuts.get(lineage)?.segments ?? 0);
+    if (isLive) this.#folded.push(...this.#lost.filter((one) => isFolded(one) && !this.#folded.includes(one)));
+    const truth = this.below(cuts);
     const sums = new Map<string, Sums>();
     const byHour = new Map<string, bigint>();
-    for (const [id, cut] of cuts) this.#checkCut(id, cut);
-    for (const winner of this.winners.values()) {
+    for (const [id, cut] of cuts) this.#checkCut(truth, id, cut);
+    for (const winner of truth.winners.values()) {
       const { lineage, entry, fact } = winner;
       if (entry.segment >= (cuts.get(lineage.id)?.segments ?? 0)) continue;
       for (const meter of this.#everyMeter) {
@@ -388,8 +544,8 @@ export class Oracle {
     return new Set([...this.measured.values()].flatMap((meters) => [...meters]));
   }
 
-  #checkCut(id: string, { segments, position, rules }: SeenCut): void {
-    const lineage = this.lineages.get(id);
+  #checkCut({ lineages }: Truth, id: string, { segments, position, rules, gaps = 0 }: SeenCut): void {
+    const lineage = lineages.get(id);
     if (lineage === undefined) {
       this.#fail(`cut: ${id} is no lineage`);
       return;
@@ -399,6 +555,8 @@ export class Oracle {
       0,
       ...lineage.entries.filter((e) => e.verdict === 'ok' && e.segment < segments).map((e) => e.rules),
     );
+    const cutShort = lineage.stretches.filter((s) => s.isCutShort === true && s.segment < segments).length;
+    if (gaps !== cutShort) this.#fail(`cut: ${id} at ${segments} says ${gaps} gaps, it has ${cutShort}`);
     if (rules < newest) this.#fail(`cut: ${id} at ${segments} says rules ${rules}, folded are ${newest}`);
     if (position !== wanted) this.#fail(`cut: ${id} at ${segments} says ${position}, the log ${wanted}`);
   }
@@ -433,7 +591,7 @@ export class Oracle {
   bucket(b: number, s: SeenBucket): void {
     const sums = new Map<string, Sums>();
     const known = new Set([...s.digests.values()].flatMap((digests) => [...digests]));
-    for (const winner of this.winners.values()) {
+    for (const winner of this.#behind(s.incarnation).winners.values()) {
       const { lineage, entry, fact } = winner;
       if (this.placeOf(fact)?.bucket !== b) continue;
       const isApplied = entry.position < (s.fences.get(lineage.id)?.position ?? '');
@@ -463,13 +621,13 @@ export class Oracle {
     what: string,
     { meter, tenant, edges }: Asked,
     rows: readonly SeenAnswerRow[],
-    reaches: readonly SeenReach[],
+    { reaches, truth }: { readonly reaches: readonly SeenReach[]; readonly truth: Truth },
   ): void {
     const kind = kindOf(meter);
     if (kind === undefined) throw new Error(`no meter ${meter}`);
     const reach = new Map(reaches.map((r) => [`${r.bucket} ${r.lineage}`, r.position]));
     const sums = new Map<number, Sums>();
-    for (const winner of this.winners.values()) {
+    for (const winner of truth.winners.values()) {
       const { lineage, entry, fact } = winner;
       if (tenant !== undefined && fact.tenant !== tenant) continue;
       if (entry.position >= (reach.get(`${this.placeOf(fact)?.bucket ?? -1} ${lineage.id}`) ?? '')) continue;
@@ -485,9 +643,9 @@ export class Oracle {
   }
 
   /** All that arrived before `asOf` is below the reach, also in buckets that the answer did not ask. */
-  asOf(asOf: number, tenant: string | undefined, reaches: readonly SeenReach[]): void {
+  asOf(asOf: number, tenant: string | undefined, reaches: readonly SeenReach[], truth: Truth): void {
     const reach = new Map(reaches.map((r) => [`${r.bucket} ${r.lineage}`, r.position]));
-    for (const { lineage, entry, fact } of this.winners.values()) {
+    for (const { lineage, entry, fact } of truth.winners.values()) {
       if (entry.run >= asOf || (tenant !== undefined && fact.tenant !== tenant)) continue;
       const below = reach.get(`${this.placeOf(fact)?.bucket ?? -1} ${lineage.id}`) ?? '';
       if (entry.position >= below)
@@ -504,11 +662,12 @@ export class Oracle {
     ).flat();
   }
 
-  /** Each event that the log took counts, unless every copy of it came from the future or too late. */
+  /** Each event that the log took counts, unless every copy of it came from the future or too late, or one may be lost. */
   nothingForgotten(): void {
     const refused = new Set<string>();
     for (const { entries } of this.lineages.values()) {
-      for (const { verdict, fact } of entries) if (verdict.startsWith('TOO_')) refused.add(`${fact?.tenant}\0${fact?.key}`);
+      for (const { verdict, fact } of entries)
+        if (verdict.startsWith('TOO_') || verdict === 'lost') refused.add(`${fact?.tenant}\0${fact?.key}`);
     }
     for (const [id, fact] of this.sent)
       if (!this.winners.has(id) && !refused.has(id))
@@ -529,10 +688,16 @@ export class Oracle {
   }
 
   #rejectOf(lineage: Chronicle, { verdict, fact, position }: Entry): string | undefined {
-    if (verdict !== 'ok') return verdict === 'control' || verdict === 'MISROUTED' ? undefined : verdict;
+    if (verdict !== 'ok') return ['control', 'MISROUTED', 'lost'].includes(verdict) ? undefined : verdict;
     const winner = this.winners.get(`${fact?.tenant}\0${fact?.key}`);
     if (winner === undefined || (winner.lineage === lineage && winner.entry.position === position)) return undefined;
     return winner.fact.quantity === fact?.quantity ? undefined : 'KEY_CONFLICT';
+  }
+
+  /** Records that no answer has any more. */
+  get lost(): number {
+    const entries = [...this.lineages.values()].flatMap((lineage) => lineage.entries);
+    return entries.filter(({ verdict }) => verdict === 'lost').length;
   }
 
   /** Whether an `ok` event is still in an open segment. */

@@ -57,8 +57,13 @@ export function wireOf(world: World, process: SimProcess): Wire {
 
 function readerOf(world: World, process: SimProcess, { read }: Wire, lineage: SimLineage, from: string): Reader {
   let at = from;
-  const hasMore = (): boolean => lineage.closed || lineage.records.some(({ position }) => position >= at);
+  // A node that is behind the others still holds what they have let go of.
+  const isTrimmed = lineage.first > printed(0);
+  const held = isTrimmed && world.chance(world.climate.lagging) ? from : undefined;
+  const firstOf = (): string => held ?? lineage.first;
+  const hasMore = (): boolean => lineage.closed || at < firstOf() || lineage.records.some(({ position }) => position >= at);
   const take = () => {
+    if (at < firstOf()) throw new MeterError('LOG_TRIMMED', `read ${lineage.id} at ${at}: it begins at ${firstOf()}`);
     const first = lineage.records.findIndex(({ position }) => position >= at);
     const start = first < 0 ? lineage.records.length : first;
     // A replay may cut the same records differently.
@@ -102,10 +107,11 @@ function logOf(world: World, process: SimProcess, wire: Wire): Source & Producer
     lineages: () => wire.read('lineages', 'LOG_UNAVAILABLE', () => [...world.lineages]),
     open: (lineage, from) => readerOf(world, process, wire, world.lineage(lineage), from),
     after: behind,
+    places: (from, to) => Number(to) - Number(from),
     bounds: (id) =>
       wire.read('bounds', 'LOG_UNAVAILABLE', () => {
         const lineage = world.lineage(id);
-        return { first: printed(0), end: lineage.closed ? END : lineage.chronicle.endOfLog };
+        return { first: lineage.first, end: lineage.closed ? END : lineage.chronicle.endOfLog };
       }),
     trim: () => Promise.reject(new Error('this log is never trimmed')),
     append: (records) =>
@@ -184,8 +190,14 @@ function catalogOf(world: World, { read, write }: Wire): Catalog {
           world.tally.add('event: head lost to another sealer');
           return 'lost';
         }
-        world.oracle.sealed(row.lineage, row);
+        world.oracle.sealed(row.lineage, row, { rules: next.rules, first: world.lineage(row.lineage).first });
         world.tally.add('check: segment against the log');
+        if (row.gap !== undefined) {
+          world.tally.add('event: gap on record');
+          if (row.object !== null) world.tally.add('event: segment cut short by a gap');
+          const { lineage, segment, end: to, endArrival } = row;
+          world.gaps.push({ ...row.gap, lineage, segment, to, arrival: endArrival, acknowledged: null });
+        }
         world.manifest.set(row.lineage, [...rows(row.lineage), row]);
         world.heads.set(row.lineage, next);
         for (const reject of rejects) world.rejects.set(`${reject.lineage} ${reject.position}`, reject);
@@ -198,6 +210,13 @@ function catalogOf(world: World, { read, write }: Wire): Catalog {
         if (now?.start === head.start) world.heads.set(head.lineage, { ...now, ended: true });
       }),
     outbox: (limit) => read('outbox', code, () => world.outbox.slice(0, limit)),
+    gaps: () => read('gaps', code, () => world.gaps.map((gap) => ({ ...gap }))),
+    acknowledge: ({ lineage, from }, by) =>
+      write('acknowledge', code, () => {
+        const found = world.gaps.find((gap) => gap.lineage === lineage && gap.from === from);
+        if (found !== undefined) found.acknowledged ??= by;
+        return found !== undefined;
+      }),
     settle: (ids) =>
       write('settle', code, () => {
         world.outbox = world.outbox.filter(({ id }) => !ids.includes(id));
@@ -274,6 +293,12 @@ function speedOf(world: World, { read, write }: Wire): SpeedStore {
         const dropped = await store.dropEpoch(bucket, epoch, needed);
         if (dropped) tally.add('event: epoch of digests dropped');
         return dropped;
+      }),
+    forget: (bucket, incarnation) =>
+      write(`forget ${bucket}`, code, () => {
+        world.replicate(bucket);
+        tally.add('event: bucket of before a gap forgotten');
+        return store.forget(bucket, incarnation);
       }),
     read: (buckets, select) => readBuckets(world, read, buckets, select),
     check: () => read('check', code, () => store.check()),

@@ -4,6 +4,7 @@ import { rebuild } from '../../src/batch/rebuild.ts';
 import { FOR_EVER } from '../../src/domain/kept.ts';
 import { type Meter, meterId } from '../../src/domain/meter.ts';
 import { runLane } from '../../src/runtime/lane.ts';
+import { KnownGaps } from '../../src/serving/gaps.ts';
 import { QueryService, type Answer, type Question } from '../../src/serving/query.ts';
 import {
   archiving,
@@ -64,8 +65,14 @@ export async function lane(world: World, process: SimProcess, lineage: SimLineag
   const topology = WIRINGS[kind](ports, own);
   const { source, processor } = topology;
   const lanePorts = { ...ports, ...own, source, processor, sinks: topology.sinks() };
-  if ((await runLane(lanePorts, lineage satisfies Lineage, process.stop.signal)) === 'ended')
-    world.tally.add('event: lane read to END');
+  try {
+    if ((await runLane(lanePorts, lineage satisfies Lineage, process.stop.signal)) === 'ended')
+      world.tally.add('event: lane read to END');
+  } catch (error) {
+    // Whoever only counts keeps no record of segments: it stops, and says why.
+    if (!(kind === 'counting' && error instanceof MeterError && error.code === 'LOG_TRIMMED')) throw error;
+    world.tally.add('event: reader stopped where the log was trimmed');
+  }
 }
 
 /** A whole worker: every lineage, and those to come. */
@@ -151,9 +158,14 @@ const OTHER_CUTS = 6;
 /** One answer to a given question, by a reader that knows what it knew when its ports were made; checked at its proof. */
 export async function answering(world: World, ports: Ports, meter: Meter, tenant: string): Promise<void> {
   const question = { meter, tenant, edges: edgesOf(world), groupBy: [], filter: new Map(), after: [] };
-  const service = await serviceOf(world, ports, ports.batch.snapshot, ports.speed.read, 'started');
+  let taken = world.database.newest;
+  const snapshot: Ports['batch']['snapshot'] = (query) => {
+    taken = world.database.newest;
+    return ports.batch.snapshot(query);
+  };
+  const service = await serviceOf(world, ports, snapshot, ports.speed.read, 'started');
   const answer = await service.answer(question).catch(excuse(world));
-  if (answer !== undefined) check(world, question, answer);
+  if (answer !== undefined) check(world, question, answer, taken);
 }
 
 /** Asks, and checks the answer at its proof, and the answer that every other admissible snapshot would have given. */
@@ -180,11 +192,13 @@ export async function reading(world: World, process: SimProcess, answers: number
     const answer = await service.answer(question, process.stop.signal).catch(excuse(world));
     if (answer === undefined) continue;
     if (seen.snapshots > 1) world.tally.add('event: reader took a second snapshot');
-    check(world, question, answer);
+    check(world, question, answer, seen.taken ?? world.database.newest);
     if (answer.proof.reason !== 'speed_unreachable') await checkOtherCuts(world, question, seen);
   }
 }
 const READER = { buckets: BUCKETS, trouble: () => undefined, afterTimeoutMs: 4 * UNIT_MS };
+/** How late events are taken, ms. */
+const PAST_MS = 20 * UNIT_MS;
 const LONG_AGO = 'long ago';
 
 /** A reader; one that has `started` saw every lineage with a fence in every bucket, long ago. */
@@ -200,6 +214,7 @@ async function serviceOf(
   const service = new QueryService({
     ...ports,
     ...READER,
+    gaps: new KnownGaps(ports.catalog, PAST_MS),
     lineages: () => (isFresh ? world.lineages : [{ id: LONG_AGO }]),
     batch: { ...ports.batch, snapshot: (query) => (isFresh ? snapshot(query) : Promise.resolve(long)) },
     speed: { ...ports.speed, read: (buckets, select) => (isFresh ? read(buckets, select) : Promise.resolve([])) },
@@ -229,22 +244,36 @@ const excuse =
     world.tally.add(isGone ? 'event: version not measured any more' : 'event: no answer (transient)');
   };
 
-function check(world: World, question: Question, answer: Answer): void {
+function check(world: World, question: Question, answer: Answer, { cuts }: Committed): void {
   const { oracle, tally } = world;
   const reaches = reachesOf(answer);
+  const truth = oracle.below(cuts);
   const asked = { meter: meterId(question.meter), tenant: question.tenant, edges: question.edges };
-  oracle.answer('invariant 7: an answer', asked, answer.rows, reaches);
+  oracle.answer('invariant 7: an answer', asked, answer.rows, { reaches, truth });
   tally.add('check: answer at its proof (7)');
   if (question.meter.version > 1) tally.add('check: answer of a later version');
   const { proof } = answer;
   if (proof.state === 'provisional') tally.add('event: answer provisional');
-  oracle.asOf(Date.parse(proof.as_of), question.tenant, reaches);
+  oracle.asOf(Date.parse(proof.as_of), question.tenant, reaches, truth);
+  demandGaps(world, answer, cuts);
   tally.add('check: as_of of an answer');
   for (const write of question.after ?? []) {
     tally.add('event: answer waited for a write');
     if (reaches.some((r) => r.lineage === write.lineage && r.position <= write.position))
       world.fail(`after: an answer does not reach ${write.position} of ${write.lineage}`);
   }
+}
+
+/** What is folded as lost is named, and makes the answer provisional until somebody acknowledges it. */
+function demandGaps(world: World, { proof }: Answer, cuts: Committed['cuts']): void {
+  const folded = world.gaps.filter(({ lineage, segment }) => segment < (cuts.get(lineage)?.segments ?? 0));
+  if (folded.length === 0) return;
+  world.tally.add('check: answer names the gaps that it has folded');
+  const named = new Set((proof.gaps ?? []).map(({ lineage, from }) => `${lineage} ${from}`));
+  const silent = folded.find(({ lineage, from }) => !named.has(`${lineage} ${from}`));
+  if (silent !== undefined) world.fail(`gap: an answer is silent of the one of ${silent.lineage} at ${silent.from}`);
+  if (proof.state === 'exact' && folded.some(({ acknowledged }) => acknowledged === null))
+    world.fail('gap: an answer is exact, and nobody has acknowledged what it lacks');
 }
 
 type States = Awaited<ReturnType<ReturnType<typeof portsOf>['speed']['read']>>;
@@ -265,7 +294,8 @@ async function checkOtherCuts(
     const answer = await answerOf(world, question, other, states).catch(excuse(world));
     if (answer === undefined) continue;
     const asked = { meter: meterId(question.meter), tenant: question.tenant, edges: question.edges };
-    world.oracle.answer('invariant 5: another cut', asked, answer.rows, reachesOf(answer));
+    const truth = world.oracle.below(other.cuts);
+    world.oracle.answer('invariant 5: another cut', asked, answer.rows, { reaches: reachesOf(answer), truth });
     world.tally.add('check: other cut, same speed state (5)');
   }
 }
@@ -289,14 +319,18 @@ function measuredOf(world: World): readonly Meter[] {
 /** At the end: exact, and the full truth, for every tenant and meter. */
 export async function finalAnswers(world: World, process: SimProcess): Promise<void> {
   const ports = portsOf(world, process);
-  const service = new QueryService({ ...ports, ...READER, lineages: () => world.lineages });
+  const gaps = new KnownGaps(ports.catalog, PAST_MS);
+  const service = new QueryService({ ...ports, ...READER, gaps, lineages: () => world.lineages });
+  const isMarred = world.gaps.some(({ acknowledged }) => acknowledged === null);
+  const last = { reaches: world.oracle.everything(ALL_BUCKETS.length), truth: world.oracle };
   for (const tenant of [undefined, ...TENANTS.keys()]) {
     for (const meter of measuredOf(world)) {
       const edges = edgesOf(world);
       const answer = await service.answer({ meter, tenant, edges, groupBy: [], filter: new Map() });
       const asked = { meter: meterId(meter), tenant, edges };
-      world.oracle.answer('invariant 8: the last answer', asked, answer.rows, world.oracle.everything(ALL_BUCKETS.length));
-      if (answer.proof.state !== 'exact') world.fail(`liveness: the last answer is provisional: ${answer.proof.reason}`);
+      world.oracle.answer('invariant 8: the last answer', asked, answer.rows, last);
+      if (answer.proof.reason !== (isMarred ? 'gap' : undefined))
+        world.fail(`liveness: the last answer is provisional: ${answer.proof.reason}`);
       world.tally.add('check: full truth at the end (8)');
     }
   }

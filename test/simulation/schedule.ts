@@ -23,6 +23,7 @@ import {
 } from './roles.ts';
 import { type Gate, SimProcess } from './scheduler.ts';
 import {
+  behind,
   BUCKETS,
   END,
   EPOCH_MS,
@@ -73,7 +74,8 @@ export class Schedule {
     this.world = new World(random, { ...climateOf(random), keyRetentionMs });
     this.world.scheduler.trace = trace;
     this.trace = trace;
-    this.#actions = actionsOf(random);
+    // Retention that passes readers, too.
+    this.#actions = actionsOf(random, pick(randomOf(seed, -4), [0, 0, 0.8]));
     // Rebuilds, too.
     this.#rebuilds = pick(randomOf(seed, -3), [0, 0, 0, 12]);
     this.#roles = [...rolesOf(random), expiryRole(keyRetentionMs === 0 ? 0 : 15), rebuildRole(this.#rebuilds)];
@@ -282,9 +284,29 @@ export class Schedule {
     const from = (world.now + FUTURE_MS + UNIT_MS) * 1000;
     if (!world.declare({ spread: new Map([[SPREAD_TENANT, [{ from, keys: SPREAD_KEYS }]]]) })) return;
     world.oracle.spreadFrom = from;
+    world.oracle.spreadRules = world.newestRules.version;
     for (const lineage of world.takers) world.announce(lineage);
     this.trace?.(`rules ${world.newestRules.version}: ${SPREAD_TENANT} is spread from ${from / 1000 / UNIT_MS}`);
     world.tally.add('fault: tenant spread');
+  }
+
+  /** Mostly it passes what nobody has sealed yet. */
+  retention(): void {
+    const { world } = this;
+    const lineage = this.decide(world.lineages, ({ id }) => id);
+    const head = world.heads.get(lineage?.id ?? '')?.start ?? '';
+    const unsealed = (lineage?.records ?? []).filter(({ position }) => position >= head || !world.chance(0.8));
+    const last = unsealed[world.below(unsealed.length)];
+    if (lineage === undefined || last === undefined) return;
+    this.trace?.(`retention lets go of ${lineage.id} up to ${Number(last.position)}`);
+    world.trim(lineage, behind(last.position));
+  }
+
+  acknowledge(): void {
+    const gap = this.decide(this.world.gaps, ({ lineage, from }) => `${lineage} ${from}`);
+    if (gap === undefined) return;
+    gap.acknowledged ??= { at: this.world.now, note: '' };
+    this.world.tally.add('event: gap acknowledged');
   }
 
   failover(): void {
@@ -496,11 +518,12 @@ function climateOf(random: Random): Omit<Climate, 'keyRetentionMs'> {
     foreign: 0.08,
     late: 0.06,
     gaps: pick(random, [0, 0, 0.2]),
+    lagging: 0.2,
     grain: pick(random, [1, 4, 8]),
   };
 }
 
-const actionsOf = (random: Random): readonly [Action, ...Action[]] => [
+const actionsOf = (random: Random, retention: number): readonly [Action, ...Action[]] => [
   { weight: 60, run: (s) => s.advance() },
   { weight: 20, run: (s) => s.spawn() },
   { weight: pick(random, [8, 16]), run: (s) => s.produce() },
@@ -517,6 +540,8 @@ const actionsOf = (random: Random): readonly [Action, ...Action[]] => [
   { weight: pick(random, [0, 2, 6]), run: (s) => s.failover() },
   { weight: pick(random, [0, 0.7, 2]), run: (s) => s.wipe() },
   { weight: 3, run: (s) => s.orphan() },
+  { weight: retention, run: (s) => s.retention() },
+  { weight: retention / 4, run: (s) => s.acknowledge() },
 ];
 
 const MOST_VERSIONS = 5;

@@ -4,9 +4,9 @@ import type { Control, Lineage, LogRecord } from '../../src/contract.ts';
 import { MemorySpeedStore } from '../../src/sinks/memory/store.ts';
 import type { Bucket } from '../../src/sinks/memory/bucket.ts';
 import type { Head, SegmentRow } from '../../src/domain/segment.ts';
-import type { Outgoing, Reject } from '../../src/contract.ts';
+import type { ListedGap, Outgoing, Reject } from '../../src/contract.ts';
 import { Database } from './database.ts';
-import { Chronicle, type Entry, type Fact, Oracle } from './oracle.ts';
+import { type Chronicle, type Entry, type Fact, Oracle } from './oracle.ts';
 import { below, chance, type Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
 import { routingKeyOf } from '../../src/domain/routing.ts';
@@ -29,6 +29,8 @@ export interface Climate {
   readonly foreign: number;
   readonly late: number;
   readonly gaps: number;
+  /** Probability that a reader asks a node that still holds what others have let go of. */
+  readonly lagging: number;
   /** Event times are multiples of so many units, so that events share cells. */
   readonly grain: number;
   /** 0: for ever. */
@@ -40,7 +42,9 @@ export class SimLineage implements Lineage {
   readonly parents: readonly string[];
   readonly depth: number;
   readonly origin = printed(0);
-  readonly chronicle: Chronicle;
+  readonly #oracle: Oracle;
+  /** What retention left begins here. */
+  first = printed(0);
   readonly records: LogRecord[] = [];
   /** The broker's clock is behind by this, ms: less than an epoch. */
   readonly skew: number;
@@ -48,12 +52,19 @@ export class SimLineage implements Lineage {
   tail: SimLineage | undefined;
   next = 0;
 
-  constructor(chronicle: Chronicle, parents: readonly SimLineage[], skew: number) {
-    this.id = chronicle.id;
-    this.depth = chronicle.depth;
-    this.parents = parents.map(({ id }) => id);
-    this.chronicle = chronicle;
+  constructor(id: string, oracle: Oracle, parents: readonly SimLineage[], skew: number) {
+    this.id = id;
+    this.#oracle = oracle;
+    this.depth = this.chronicle.depth;
+    this.parents = parents.map((parent) => parent.id);
     this.skew = skew;
+  }
+
+  /** Another one once a gap is on record. */
+  get chronicle(): Chronicle {
+    const found = this.#oracle.lineages.get(this.id);
+    if (found === undefined) throw new Error(`no lineage ${this.id}`);
+    return found;
   }
 
   owns(routingKey: string): boolean {
@@ -82,6 +93,8 @@ export class World {
   readonly objects = new Map<string, Uint8Array>();
   readonly heads = new Map<string, Head>();
   readonly manifest = new Map<string, SegmentRow[]>();
+  /** On record, and what operators say of them. */
+  readonly gaps: { -readonly [K in keyof ListedGap]: ListedGap[K] }[] = [];
   readonly rejects = new Map<string, Reject>();
   /** Places of rejects that were redriven. */
   readonly redriven = new Set<string>();
@@ -102,6 +115,7 @@ export class World {
   constructor(random: Random, climate: Climate) {
     this.random = random;
     this.climate = climate;
+    this.oracle.keyRetentionMs = climate.keyRetentionMs;
     this.database = new Database(this);
     this.#record(ruleSet(meterSetOf([...METERS.keys()].map((key) => meterOf(key, 1)))));
     for (const meter of this.newestRules.meters.meters) this.database.serves(meterId(meter));
@@ -143,11 +157,8 @@ export class World {
   addLineage(lo: number, hi: number, parents: readonly SimLineage[], tailOf?: SimLineage): SimLineage {
     const id = tailOf === undefined ? `l${this.lineages.length}` : `${tailOf.id}~tail`;
     const depth = parents.length === 0 ? 0 : 1 + Math.max(...parents.map((parent) => parent.depth));
-    const rules = Math.max(1, ...parents.map((parent) => parent.chronicle.rules));
-    const { keyRetentionMs } = this.climate;
-    const chronicle = new Chronicle(id, [depth, lo, hi, rules], this.oracle.placeOf, keyRetentionMs);
-    const lineage = new SimLineage(chronicle, parents, [0, 0, 1, 3][this.below(4)]! * UNIT_MS);
-    this.oracle.lineages.set(id, chronicle);
+    this.oracle.begin(id, { depth, lo, hi, parents: parents.map((parent) => parent.id) });
+    const lineage = new SimLineage(id, this.oracle, parents, [0, 0, 1, 3][this.below(4)]! * UNIT_MS);
     this.lineages.push(lineage);
     return lineage;
   }
@@ -231,7 +242,16 @@ export class World {
 
   close(lineage: SimLineage): void {
     lineage.closed = true;
-    lineage.chronicle.close();
+    this.oracle.close(lineage.id);
+  }
+
+  /** Retention: the log lets go of what lies before `first`, read or not. */
+  trim(lineage: SimLineage, first: string): void {
+    if (first <= lineage.first) return;
+    lineage.first = first;
+    const head = this.heads.get(lineage.id);
+    const isPassed = head?.ended !== true && (head?.start ?? lineage.origin) < first;
+    this.tally.add(isPassed ? 'fault: retention passed the head' : 'fault: retention behind the head');
   }
 
   split(lineage: SimLineage, middle: number): void {

@@ -96,6 +96,8 @@ export function fakes(overrides: Partial<HttpPorts> = {}, meters: MeterSet = imp
       ...FOR_EVER,
     },
     ready: async () => [{ name: 'database', ok: true }],
+    gaps: { all: [], look: async () => {} },
+    acknowledgeGap: async () => false,
     listEvents: async () => ({ rows: [], next: undefined }),
     listUsageHourly: async () => ({ rows: [], next: undefined }),
     listRejects: async () => ({ rows: [], next: undefined }),

@@ -17,6 +17,13 @@ export const ruleSet = (meters: MeterSet, over: Partial<RuleSet> = {}): RuleSet 
   ...over,
 });
 
+/** For what asks of versions and never of what they hold. */
+export const versions = (demand: (version: number) => Promise<void> = () => Promise.resolve(), version = 1) => ({
+  newest: { version },
+  refresh: () => Promise.resolve(),
+  demand,
+});
+
 /** The last one is the newest; every meter answers, unless `serving` says which do. */
 export function fixedRules(sets: readonly [RuleSet, ...RuleSet[]], serving?: ReadonlySet<string>): RuleSets {
   const newest = sets.reduce((a, b) => (a.version > b.version ? a : b));

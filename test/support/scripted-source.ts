@@ -26,6 +26,8 @@ export class ScriptedSource implements Source {
   readonly log: LogRecord[];
   readonly script: (number | typeof DOWN | typeof LOST)[];
   closed = false;
+  /** Records before it are gone. */
+  first = 0;
   reads = 0;
   open_ = 0;
   readonly #waiting: (() => void)[] = [];
@@ -54,7 +56,7 @@ export class ScriptedSource implements Source {
   }
 
   bounds(): Promise<{ first: Position; end: Position }> {
-    return Promise.resolve({ first: at(0), end: this.closed ? END : at(this.log.length) });
+    return Promise.resolve({ first: at(this.first), end: this.closed ? END : at(this.log.length) });
   }
 
   trim(): Promise<number> {
@@ -81,6 +83,7 @@ export class ScriptedSource implements Source {
     for (;;) {
       if (stop.aborted) return undefined;
       const start = from === END ? this.log.length : Number(from);
+      if (start < this.first) throw new MeterError('LOG_TRIMMED', `read the scripted log at ${from}: it begins later`);
       if (start < this.log.length || this.closed) return this.#batch(id, from, start);
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);

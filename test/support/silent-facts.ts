@@ -18,6 +18,7 @@ export function recordedFacts(): { facts: Facts; told: Told[]; count: (fact: key
     'applied',
     'cropped',
     'sealed',
+    'gapped',
     'published',
     'rejected',
     'redriven',

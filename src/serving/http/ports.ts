@@ -8,6 +8,8 @@ import type { UsageEvent } from '../../domain/event.ts';
 import type { Kept } from '../../domain/kept.ts';
 import type { HttpFacts } from '../../observe/facts.ts';
 import type { Registry } from '../../observe/metrics.ts';
+import type { Expanded, ExpandRequest } from '../../sources/generations/expand.ts';
+import type { KnownGaps } from '../gaps.ts';
 import type { QueryService } from '../query.ts';
 
 export interface Page<T> {
@@ -109,6 +111,14 @@ export interface HttpPorts extends Lists {
     start(acceptsDifferences: boolean): RebuildStatus;
     drop(): Promise<RebuildStatus>;
   };
+  /** Begins a new generation of the log. Absent: there is no such route. */
+  readonly expand?: (request: ExpandRequest, stop: AbortSignal) => Promise<Expanded>;
+  readonly gaps: Pick<KnownGaps, 'all' | 'look'>;
+  /** Answers whether there is such a gap. */
+  acknowledgeGap(
+    gap: { readonly lineage: string; readonly from: string },
+    by: { readonly at: number; readonly note: string },
+  ): Promise<boolean>;
   ready(): Promise<readonly Dependency[]>;
   /** A page of rejects, in one short transaction. A malformed cursor throws BAD_REQUEST with field `cursor`. */
   redrive(request: RedriveRequest): Promise<Redriven>;

@@ -4,7 +4,9 @@ import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { MeterError } from '../../errors.ts';
 import { adopt } from './adopt.ts';
 import { readBodiesAsBytes } from './content-types.ts';
+import { brokerRoutes } from './broker.ts';
 import { eventRoutes } from './events.ts';
+import { gapRoutes } from './gaps.ts';
 import { guard } from './guard.ts';
 import { healthRoutes } from './health.ts';
 import { listRoutes } from './lists.ts';
@@ -31,7 +33,7 @@ const noCompiler = (): never => {
 /** What a server may serve beside its health: events in, answers out. */
 const SERVED = {
   ingest: [eventRoutes],
-  api: [listRoutes, redriveRoutes, meterRoutes, queryRoutes, logRoutes, rebuildRoutes],
+  api: [listRoutes, redriveRoutes, meterRoutes, queryRoutes, logRoutes, gapRoutes, rebuildRoutes, brokerRoutes],
 } as const;
 export type Served = keyof typeof SERVED;
 

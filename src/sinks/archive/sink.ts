@@ -20,7 +20,7 @@ import { END } from '../../contract.ts';
 import { type ArchiveRecord, encodeSegment } from '../../domain/avro.ts';
 import { decodeObject, encodeObject } from '../../domain/object.ts';
 import { routingKeyOf } from '../../domain/routing.ts';
-import type { Closed, Head, SegmentRow } from '../../domain/segment.ts';
+import type { Closed, Head, RecordedGap, SegmentRow } from '../../domain/segment.ts';
 import { MeterError } from '../../errors.ts';
 import { segmentKey } from './keys.ts';
 import { sha256 } from './segments.ts';
@@ -53,12 +53,13 @@ export class ArchiveSink implements Sink {
   async write(batch: PlacedBatch): Promise<'ok' | 'reopen'> {
     const head = this.#head;
     if (head === undefined) return 'reopen';
-    if (head.ended) return 'ok';
+    if (head.ended) return batch.isGap === true ? 'reopen' : 'ok';
     for (const r of batch.records) if (r.segment >= head.segment && r.record.control === undefined) this.#open.push(r);
     for (const closed of batch.closed) {
       if (closed.row.segment < head.segment) continue;
-      if ((await this.#seal(closed)) === 'lost') return 'reopen';
+      if (!isSame(closed.row, this.#head ?? head) || (await this.#seal(closed)) === 'lost') return 'reopen';
     }
+    if (batch.isGap === true) return 'reopen';
     if (batch.next === END) await this.#ports.catalog.end(this.#head ?? head);
     return 'ok';
   }
@@ -68,7 +69,9 @@ export class ArchiveSink implements Sink {
     const { segment } = closed.row;
     const placed = this.#open.filter((r) => r.segment === segment);
     this.#open = this.#open.filter((r) => r.segment > segment);
-    const row: SegmentRow = { ...rowOf(closed), ...countsOf(placed), object: await this.#put(closed.row, placed) };
+    const gap = await this.#recorded(closed);
+    const object = await this.#put(closed, placed);
+    const row: SegmentRow = { ...rowOf(closed), ...countsOf(placed), object, ...(gap === undefined ? {} : { gap }) };
     const rejects = placed.filter(isReject).map((r) => rejectOf(closed.row.lineage, r));
     const outcome = await this.#ports.catalog.seal(
       row,
@@ -80,20 +83,32 @@ export class ArchiveSink implements Sink {
     this.#head = closed.next;
     this.#ports.facts.sealed(row, (this.#ports.clock.now() - began) / 1000);
     for (const { code } of rejects) this.#ports.facts.rejected(code, 1);
+    if (gap !== undefined) this.#ports.facts.gapped(row, gap);
     return outcome;
   }
 
-  async #put(row: Head, placed: readonly Placed[]): Promise<SegmentRow['object']> {
+  /** Its number is right if the head has not moved since; if it has, the seal is lost. */
+  async #recorded({ row, gap }: Closed): Promise<RecordedGap | undefined> {
+    if (gap === undefined) return undefined;
+    const before = (await this.#ports.catalog.gaps()).filter(({ lineage }) => lineage === row.lineage);
+    return { ...gap, at: this.#ports.clock.now(), number: before.length + 1 };
+  }
+
+  async #put({ row, gap }: Closed, placed: readonly Placed[]): Promise<SegmentRow['object']> {
     if (placed.length === 0) return null;
-    const key = segmentKey(row);
+    const key = segmentKey(row, gap);
     const records = placed.map(archiveRecord);
     const bytes = await encodeObject(records, row);
     if ((await this.#ports.archive.put(key, bytes)) === 'stored') return { key, sha256: sha256(bytes), bytes: bytes.length };
     const stored = await this.#ports.archive.get(key);
-    if (sha256(stored) !== sha256(bytes)) demandSameRecords(row, await decodeObject(stored), records);
+    if (sha256(stored) !== sha256(bytes)) demandSameRecords({ key, row }, await decodeObject(stored), records);
     return { key, sha256: sha256(stored), bytes: stored.length };
   }
 }
+
+/** Counted on from a row of before a gap that was recorded meanwhile, the same number may mean another segment. */
+const isSame = (counted: Head, head: Head): boolean =>
+  counted.start === head.start && counted.format === head.format && counted.rules === head.rules;
 
 const isReject = (r: Placed): boolean => r.verdict !== 'ok' && r.verdict !== 'MISROUTED';
 
@@ -150,13 +165,17 @@ const misroutedOf =
  * Another encoder may have written other bytes for the same records: that object stands. Other records never do. They are
  * compared as this version would write them, so that neither the order of fields nor the class of bytes matters.
  */
-function demandSameRecords(row: Head, stored: readonly ArchiveRecord[], mine: readonly ArchiveRecord[]): void {
+function demandSameRecords(
+  { key, row }: { readonly key: string; readonly row: Head },
+  stored: readonly ArchiveRecord[],
+  mine: readonly ArchiveRecord[],
+): void {
   const written = (records: readonly ArchiveRecord[]): Buffer => Buffer.from(encodeSegment(records, row));
   if (written(stored).equals(written(mine))) return;
   const at = stored.findIndex((record, n) => !written([record]).equals(written(mine.slice(n, n + 1))));
   const where = (at < 0 ? mine[stored.length] : stored[at])?.position ?? 'its end';
   throw new MeterError(
     'ARCHIVE_CONFLICT',
-    `seal ${segmentKey(row)}: an object with other records is there, first difference at ${where}`,
+    `seal ${key}: an object with other records is there, first difference at ${where}`,
   );
 }

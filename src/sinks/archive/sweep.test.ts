@@ -52,6 +52,15 @@ describe('the sweep', () => {
   /** Sealed are [0, 10), [10, 20) with nothing in it, [20, 30); the head stands at 30. */
   const ROWS = [row('l0', 0, at(0), at(10), K(0)), row('l0', 1, at(10), at(20)), row('l0', 2, at(20), at(30), K(20))];
 
+  test('leaves what starts in a segment that a gap cut short: it may be the only copy of what is lost', async () => {
+    const gap = { from: at(14), places: 6, at: 0, number: 1 };
+    const cut = { ...row('l0', 1, at(10), at(20), `segments/l0/${at(10)}..${at(14)}.avro`), gap };
+    const named = `segments/l0/${at(10)}..${at(14)}.avro`;
+    const { store } = storeOf([K(0), K(10), named, K(15), K(20), K(21)]);
+    const swept = await sweepOrphans(store, catalogOf([ROWS[0]!, cut, ROWS[2]!]), REMOVE);
+    expect(swept).toEqual({ ...NONE, claimed: 3, claimable: 2, orphans: [K(21)], removed: 1 });
+  });
+
   test('removes what lies inside of a sealed segment that does not name it, and nothing else', async () => {
     const { store, keys } = storeOf([K(0), K(5), K(10), K(15), K(20), K(29), K(30), K(35)]);
     const swept = await sweepOrphans(store, catalogOf(ROWS), REMOVE);

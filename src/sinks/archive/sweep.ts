@@ -2,8 +2,8 @@
  * Removes objects that no manifest row names and none ever will. What proves that is one immutable row: segments of a lineage
  * do not overlap and its head only moves on, so an object whose start lies inside a sealed segment that names another object
  * (or none) can be claimed by nobody. Anything else stays: an object at the head or behind it may be a seal under way, and
- * after a restore of the catalog, or behind what retention has trimmed, the only copy of its records. There is nothing to
- * race with: the answer of that one row is the same at any later time.
+ * after a restore of the catalog, or behind what retention has trimmed, the only copy of its records. So may one that starts
+ * in a segment that a gap cut short, whose sealer died before its row. There is nothing to race with: the answer of that one row is the same at any later time.
  */
 import type { Catalog, StoredObject, Sweepable } from '../../contract.ts';
 import type { SegmentRow } from '../../domain/segment.ts';
@@ -22,7 +22,7 @@ export interface SweepOptions {
 export interface Swept {
   /** Named by a row of the manifest. */
   readonly claimed: number;
-  /** At the head of their lineage or behind it, or of a lineage that this catalog does not know. */
+  /** At the head of their lineage or behind it, in a segment that a gap cut short, or of a lineage that is not known here. */
   readonly claimable: number;
   /** Not older than `before`. */
   readonly young: number;
@@ -80,6 +80,7 @@ async function orphansOf(catalog: Manifest, objects: readonly Candidate[], tally
     const row = rows[n];
     if (row === undefined || start < row.start) tally.claimable += 1;
     else if (row.object?.key === object.key) tally.claimed += 1;
+    else if (row.gap !== undefined) tally.claimable += 1;
     else orphans.push(object);
   }
   return orphans;

@@ -90,6 +90,11 @@ export class MemorySpeedStore implements SpeedStore {
     return Promise.resolve(true);
   }
 
+  forget(bucket: number, incarnation: string): Promise<void> {
+    if (this.#bucket(bucket).incarnation === incarnation) this.#buckets[bucket] = emptyBucket();
+    return Promise.resolve();
+  }
+
   read(buckets: readonly number[], select: CellSelector): Promise<readonly BucketState[]> {
     return Promise.resolve(
       buckets.map((bucket) => {

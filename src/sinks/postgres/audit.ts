@@ -1,9 +1,10 @@
 /** Everything that is published, of one snapshot: for recounts. */
 import type { Pool } from 'pg';
-import type { BatchSnapshot, Cut } from '../../contract.ts';
+import type { BatchSnapshot } from '../../contract.ts';
 import type { Cell } from '../../domain/cell.ts';
 import { parseSum } from '../../domain/decimal.ts';
 import { mergeStates } from '../../domain/state.ts';
+import { type CutRow, cutsOf } from './cuts.ts';
 import { run } from './pool.ts';
 
 export interface PublishedHour {
@@ -42,6 +43,7 @@ interface Row {
     readonly hour: number;
     readonly segments: number;
     readonly rules: number;
+    readonly gaps: number;
     readonly arrival: number;
     readonly states: readonly string[] | null;
   };
@@ -92,14 +94,11 @@ const hourOf = ({ row }: Row): PublishedHour => ({
   count: Number(row.count),
 });
 
-const cutOf = ({ row }: Row): [string, Cut] => [
-  row.lineage ?? '',
-  { segments: row.segments, position: row.position ?? '', arrival: row.arrival, rules: row.rules },
-];
+const cutRowOf = ({ row }: Row): CutRow => ({ ...row, lineage: row.lineage ?? '', position: row.position ?? '' });
 
 export async function auditSnapshot(pool: Pool): Promise<Audit> {
   const rows = await run<Row>(pool, 'audit the batch view', AUDIT);
   const of = (kind: number): Row[] => rows.filter((row) => row.kind === kind);
   const usageFrom = of(3)[0]?.row.hour ?? 0;
-  return { cuts: new Map(of(0).map(cutOf)), cells: of(1).map(cellOf), hours: of(2).map(hourOf), usageFrom };
+  return { cuts: cutsOf(of(0).map(cutRowOf)), cells: of(1).map(cellOf), hours: of(2).map(hourOf), usageFrom };
 }

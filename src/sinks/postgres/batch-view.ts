@@ -1,21 +1,14 @@
 /** The published view on PostgreSQL: snapshots, look-ups, and the transaction that publishes. */
 import type { Pool } from 'pg';
-import type { BatchSnapshot, BatchView, Cut, Filled, KeyRow, RollupQuery } from '../../contract.ts';
+import type { BatchSnapshot, BatchView, Filled, KeyRow, RollupQuery } from '../../contract.ts';
 import type { Cell } from '../../domain/cell.ts';
 import { parseSum } from '../../domain/decimal.ts';
 import { mergeStates } from '../../domain/state.ts';
+import { type CutRow, cutsOf } from './cuts.ts';
 import { prepareMonths } from './months.ts';
 import { type Database, databaseOf } from './database.ts';
 import { type Queryable, run } from './pool.ts';
 import { publishTransaction } from './publish-transaction.ts';
-
-interface CutRow {
-  readonly lineage: string;
-  readonly segments: number;
-  readonly position: string;
-  readonly arrival: number;
-  readonly rules: number;
-}
 
 /**
  * Cuts and rollups in one statement, hence of one snapshot. Rollups are merged by window in the database: `latest` by its
@@ -51,8 +44,6 @@ interface MergedRow {
 }
 
 const optional = (text: string | null): bigint | undefined => (text === null ? undefined : parseSum(text));
-
-const cutsOf = (rows: readonly CutRow[]): Map<string, Cut> => new Map(rows.map(({ lineage, ...cut }) => [lineage, cut]));
 
 function cellOf(row: MergedRow, { edges, tenant = '' }: RollupQuery): Cell {
   const { latest_order: order, latest_value: value } = row;

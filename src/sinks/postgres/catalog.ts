@@ -1,7 +1,8 @@
 /** Heads, manifest, rejects and outbox on PostgreSQL. */
 import type { Pool } from 'pg';
 import type { Catalog, Lineage, Outgoing, Position, Reject } from '../../contract.ts';
-import type { Head, SegmentRow } from '../../domain/segment.ts';
+import type { Head, RecordedGap, SegmentRow } from '../../domain/segment.ts';
+import { acknowledgeGap, listGaps } from './gaps.ts';
 import { run } from './pool.ts';
 import { rejectColumns } from './rejects.ts';
 
@@ -29,6 +30,10 @@ interface ManifestRow {
   readonly first_ok: number | null;
   readonly last_ok: number | null;
   readonly newest: number | null;
+  readonly gap_from: string | null;
+  readonly gap_places: number | null;
+  readonly gap_at: number | null;
+  readonly gap_number: number | null;
   readonly [column: string]: unknown;
 }
 
@@ -47,7 +52,9 @@ const segmentRow = (r: ManifestRow): SegmentRow => ({
   firstOk: r.first_ok,
   lastOk: r.last_ok,
   newest: r.newest,
+  ...(r.gap_from === null ? {} : { gap: { from: r.gap_from, places: r.gap_places, ...foundOf(r) } }),
 });
+const foundOf = (r: ManifestRow): Pick<RecordedGap, 'at' | 'number'> => ({ at: r.gap_at ?? 0, number: r.gap_number ?? 0 });
 
 /**
  * One statement, hence one transaction without a round trip inside: the head is compared and set, and only where that
@@ -60,8 +67,9 @@ const SEAL = `
     RETURNING lineage
   ), row AS (
     INSERT INTO manifest (lineage, segment, start, "end", format, arrival, end_arrival,
-      object_key, object_sha256, object_bytes, records, ok, first_ok, last_ok, rules, newest)
-    SELECT $1, $2, $3, $8, $9, $10, $7, $11, $12, $13, $14, $15, $16, $17, $31, $32 FROM head
+      object_key, object_sha256, object_bytes, records, ok, first_ok, last_ok, rules, newest,
+      gap_from, gap_places, gap_at, gap_number)
+    SELECT $1, $2, $3, $8, $9, $10, $7, $11, $12, $13, $14, $15, $16, $17, $31, $32, $33, $34, $35, $36 FROM head
   ), rejected AS (
     INSERT INTO rejects (lineage, position, code, field, reason, arrival, key, tenant_id, event_type, value)
     SELECT r.* FROM head, unnest($18::text[], $19::text[], $20::text[], $21::text[], $22::text[], $23::bigint[],
@@ -95,6 +103,7 @@ function sealValues(row: SegmentRow, next: Head, rejects: readonly Reject[], mis
     next.rules,
     row.rules,
     row.newest,
+    ...[row.gap?.from ?? null, row.gap?.places ?? null, row.gap?.at ?? null, row.gap?.number ?? null],
   ];
 }
 
@@ -159,6 +168,8 @@ export function postgresCatalog(pool: Pool, { firstFormat }: CatalogOptions): Ca
         lineage,
         start,
       ])),
+    gaps: () => listGaps(pool),
+    acknowledge: (gap, by) => acknowledgeGap(pool, gap, by),
     outbox: async (limit) => {
       const text = `SELECT id, routing_key, value FROM outbox ORDER BY id LIMIT $1`;
       const found = await run<{ id: number; routing_key: string; value: Buffer }>(pool, 'read the outbox', text, [limit]);

@@ -112,7 +112,7 @@ export const WRITE_REJECTS = `
 
 /** Never goes back: a publisher that was left behind changes nothing. */
 export const RAISE_CUT = `
-  INSERT INTO cuts (lineage, segments, position, arrival, rules) VALUES ($1, $2, $3, $4, $5)
+  INSERT INTO cuts (lineage, segments, position, arrival, rules, gaps) VALUES ($1, $2, $3, $4, $5, $6)
   ON CONFLICT (lineage) DO UPDATE SET segments = excluded.segments, position = excluded.position, arrival = excluded.arrival,
-    rules = excluded.rules
+    rules = excluded.rules, gaps = greatest(cuts.gaps, excluded.gaps)
   WHERE cuts.segments < excluded.segments`;

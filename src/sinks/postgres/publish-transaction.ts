@@ -114,7 +114,7 @@ export function publishTransaction(on: Queryable, sql: Statements = texts): Publ
     },
     raiseFilled: (meter, lineage, segments) =>
       step('raise how far a meter is filled', sql.RAISE_FILLED, [meter, lineage, segments]),
-    raiseCut: (lineage: string, { segments, position, arrival, rules }: Cut) =>
-      step('raise the cut', sql.RAISE_CUT, [lineage, segments, position, arrival, rules]),
+    raiseCut: (lineage: string, { segments, position, arrival, rules, gaps = 0 }: Cut) =>
+      step('raise the cut', sql.RAISE_CUT, [lineage, segments, position, arrival, rules, gaps]),
   };
 }

@@ -11,6 +11,7 @@ import type {
 } from '../../contract.ts';
 import { MeterError } from '../../errors.ts';
 import { batchViewOn } from './batch-view.ts';
+import { type CutRow, cutsOf } from './cuts.ts';
 import { type Schema, schemaOf } from './database.ts';
 import { type IndexSettings, indexTexts } from './indexes.ts';
 import { layoutName, layoutTexts } from './migrate.ts';
@@ -68,13 +69,6 @@ async function make(pool: Pool, schema: string, indexes: IndexSettings): Promise
   });
 }
 
-interface CutRow {
-  readonly lineage: string;
-  readonly segments: number;
-  readonly position: string;
-  readonly arrival: number;
-  readonly rules: number;
-}
 interface ExtentRow {
   readonly cuts: readonly CutRow[];
   readonly filled: readonly { readonly meter: string; readonly lineage: string; readonly segments: number }[];
@@ -92,8 +86,7 @@ async function extentOf(on: Queryable, schema: string): Promise<Extent> {
   const filled = new Map<string, Map<string, number>>();
   for (const { meter, lineage, segments } of row?.filled ?? [])
     filled.set(meter, (filled.get(meter) ?? new Map<string, number>()).set(lineage, segments));
-  const cuts = new Map((row?.cuts ?? []).map(({ lineage, ...cut }) => [lineage, cut]));
-  return { cuts, filled, serving: new Set(row?.serving ?? []) };
+  return { cuts: cutsOf(row?.cuts ?? []), filled, serving: new Set(row?.serving ?? []) };
 }
 
 interface Partition {

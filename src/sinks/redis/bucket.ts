@@ -107,12 +107,31 @@ export class RedisBucket {
     const list = textOf(forgotten);
     if (list !== undefined) {
       const of = textOf(incarnation) ?? '';
-      const names = parseEpochs(list).flatMap(({ epoch: gone, bits }) =>
-        Array.from({ length: 2 ** bits }, (_, page) => this.#keys.page(of, gone, page)),
-      );
-      await this.#free(names, 'x', list);
+      await this.#free(this.#pagesOf(of, list), 'x', list);
     }
     return Number(dropped) === 1;
+  }
+
+  /** Again, it frees what one that died has left. */
+  async forget(incarnation: string): Promise<void> {
+    const left = this.#keys.left(incarnation);
+    const call = new Arguments().plain(this.#keys.state).plain(left).text(incarnation);
+    const names = this.#namesOf(incarnation, (await this.#run('forget', this.#callOf(call, 2))) as readonly Reply[]);
+    for (let at = 0; at < names.length; at += FREED_AT_ONCE)
+      await this.#attempt('free', () => this.#redis.unlink(...names.slice(at, at + FREED_AT_ONCE)));
+    await this.#attempt('free', () => this.#redis.unlink(left));
+  }
+
+  /** All that fields of a state list, forgotten before or not: hashes of cells, pages of digests. */
+  #namesOf(incarnation: string, reply: readonly Reply[]): string[] {
+    const names: string[] = [];
+    for (let at = 0; at < reply.length; at += 2) {
+      const [field, list] = [textOf(reply[at]) ?? '', textOf(reply[at + 1]) ?? ''];
+      if (/^[sy]:/.test(field))
+        for (const segment of numbersOf(list)) names.push(...this.#cellHashes(incarnation, field.slice(2), segment));
+      else if (field === 'e' || field === 'x') names.push(...this.#pagesOf(incarnation, list));
+    }
+    return names;
   }
 
   /** The segments that were there at the last reply are asked for; were there others by now, it is asked again. */
@@ -185,6 +204,12 @@ export class RedisBucket {
 
   #cellHashes(incarnation: string, lineage: string, segment: number): string[] {
     return ALL_HASHES.map((hash) => this.#keys.cells(incarnation, lineage, segment, hash));
+  }
+
+  #pagesOf(incarnation: string, list: string): string[] {
+    return parseEpochs(list).flatMap(({ epoch, bits }) =>
+      Array.from({ length: 2 ** bits }, (_, page) => this.#keys.page(incarnation, epoch, page)),
+    );
   }
 
   /** Frees what no script reads any more, in small steps; the list goes last, so that one that died is taken up again. */

@@ -48,6 +48,11 @@ export class BucketKeys {
     return `${this.#prefix}c${this.#of(incarnation).mark}${segment.toString(36)}.${hash.toString(36)}.${lineage}`;
   }
 
+  /** What is left of an incarnation that is over, until it is freed. */
+  left(incarnation: string): string {
+    return `${this.#prefix}o${this.#of(incarnation).mark}`;
+  }
+
   mixer(incarnation: string): Mixer {
     return this.#of(incarnation).mixer;
   }

@@ -9,6 +9,7 @@ const PARTS = {
   advance: ['state', 'digests'],
   collect: ['state'],
   'drop-epoch': ['state'],
+  forget: ['state'],
   freed: ['state'],
   read: ['state'],
 } as const;

@@ -51,6 +51,10 @@ export class RedisSpeedStore implements SpeedStore, AsyncDisposable {
     return this.#bucket(bucket).dropEpoch(epoch, needed);
   }
 
+  async forget(bucket: number, incarnation: string): Promise<void> {
+    return this.#bucket(bucket).forget(incarnation);
+  }
+
   async read(buckets: readonly number[], select: CellSelector): Promise<readonly BucketState[]> {
     return Promise.all(buckets.map((bucket) => this.#bucket(bucket)).map((bucket) => bucket.read(select)));
   }

@@ -4,6 +4,7 @@
  */
 import type { AdvanceRequest, BucketView, Cut, Lineage, SpeedStore } from '../../contract.ts';
 import { CUT_END, END } from '../../contract.ts';
+import { gapsBelow, gapsOf, incarnationBehind } from '../../domain/incarnation.ts';
 import { type HistoryPorts, isKept, type KnownKey, oldestAfterLoss, publishedKeys } from './history.ts';
 
 /** Keys in one chunk. */
@@ -72,14 +73,14 @@ export async function advance(
   lineage: Lineage,
   healing: (buckets: number) => void,
 ): Promise<BucketView[] | undefined> {
-  const buckets = Array.from({ length: ports.buckets }, (_, bucket) => bucket);
-  const views = await Promise.all(buckets.map((bucket) => ports.store.look(bucket, lineage.id)));
-  const cuts = await ports.cuts();
+  const looked = await lookBehindGaps(ports, lineage);
+  if (looked === undefined) return undefined;
+  const { views, cuts, gaps } = looked;
   const cut = cutOf(cuts, lineage);
   const behind: Views = new Map(views.flatMap((view, bucket) => (isBehind(view, cut) ? [[bucket, view] as const] : [])));
   if (behind.size === 0) return views;
   healing(behind.size);
-  const mint = { incarnation: ports.unique(), oldest: await oldestAfterLoss(ports, cuts) };
+  const mint = { incarnation: incarnationBehind(gaps, ports.unique()), oldest: await oldestAfterLoss(ports, cuts) };
   for (const bucket of behind.keys()) {
     if (!(await send(ports, lineage, bucket, behind, mint, { floor: cut.segments }))) return undefined;
   }
@@ -88,5 +89,30 @@ export async function advance(
   for (const bucket of behind.keys()) {
     if (!(await send(ports, lineage, bucket, behind, mint, { fence }))) return undefined;
   }
+  // What was minted since belongs before a gap that was folded meanwhile.
+  if (gapsBelow(await ports.cuts()) !== gaps) return undefined;
   return views.map((view, bucket) => behind.get(bucket) ?? view);
+}
+
+interface Looked {
+  readonly views: BucketView[];
+  readonly cuts: ReadonlyMap<string, Cut>;
+  readonly gaps: number;
+}
+
+/** Buckets of before a gap are emptied first. Undefined where one is of behind a gap that is not folded here yet. */
+async function lookBehindGaps({ store, ...ports }: AdvancePorts, lineage: Lineage): Promise<Looked | undefined> {
+  const buckets = Array.from({ length: ports.buckets }, (_, bucket) => bucket);
+  const found = await Promise.all(buckets.map((bucket) => store.look(bucket, lineage.id)));
+  const cuts = await ports.cuts();
+  const gaps = gapsBelow(cuts);
+  const views: BucketView[] = [];
+  for (const [bucket, view] of found.entries()) {
+    const { incarnation } = view;
+    if (gapsOf(incarnation) > gaps) return undefined;
+    const isOver = incarnation !== undefined && gapsOf(incarnation) < gaps;
+    if (isOver) await store.forget(bucket, incarnation);
+    views.push(isOver ? await store.look(bucket, lineage.id) : view);
+  }
+  return { views, cuts, gaps };
 }

@@ -20,6 +20,7 @@ import { CUT_END, END } from '../../contract.ts';
 import { keyDigest } from '../../domain/canonical.ts';
 import { epochOf } from '../../domain/epoch.ts';
 import type { UsageEvent } from '../../domain/event.ts';
+import { gapsBelow, gapsOf } from '../../domain/incarnation.ts';
 import { bucketOf, routingKeyOf } from '../../domain/routing.ts';
 import type { Head } from '../../domain/segment.ts';
 import { MeterError } from '../../errors.ts';
@@ -49,7 +50,8 @@ export class SpeedSink implements Sink {
     const all = new Map((await this.#ports.lineages()).map((l) => [l.id, l]));
     if (!(await this.#parentsAtEnd(lineage))) return undefined;
     let views: BucketView[] | undefined;
-    for (const ancestor of [...ancestorsOf(lineage, all), lineage]) {
+    const family = [...ancestorsOf(lineage, all), lineage];
+    for (const ancestor of family) {
       views = await advance(this.#ports, ancestor, (buckets) => {
         this.#ports.facts.healing(ancestor.id, buckets);
       });
@@ -61,7 +63,21 @@ export class SpeedSink implements Sink {
     this.#views = views ?? [];
     const least = fences.reduce((a, b) => (a < b ? a : b));
     const row = await this.#rowAt(lineage, least);
-    return row && { row };
+    // Behind that look: the row may lie behind a gap that was recorded a moment ago.
+    return row !== undefined && (await this.#areFolded(family)) ? { row } : undefined;
+  }
+
+  /**
+   * Whether these buckets are of behind every gap of the family that is on record. What follows a gap is in other segments
+   * than it was counted in before: the fold of the gap takes the buckets over, not this.
+   */
+  async #areFolded(family: readonly Lineage[]): Promise<boolean> {
+    const ids = new Set(family.map(({ id }) => id));
+    const gaps = (await this.#ports.catalog.gaps()).filter(({ lineage }) => ids.has(lineage));
+    if (gaps.length === 0) return true;
+    const cuts = await this.#ports.cuts();
+    if (this.#views.some(({ incarnation }) => gapsOf(incarnation) !== gapsBelow(cuts))) return false;
+    return gaps.every(({ lineage, segment }) => segment < (cuts.get(lineage)?.segments ?? 0));
   }
 
   /** The head first: it may move past the position between two look-ups, but then the manifest has the row. */
@@ -75,6 +91,7 @@ export class SpeedSink implements Sink {
   }
 
   async write(batch: PlacedBatch): Promise<'ok' | 'reopen'> {
+    if (batch.isGap === true) return 'ok';
     const shares = await this.#shares(batch);
     const heartbeat = batch.next === END || batch.records.some((r) => r.record.control !== undefined);
     const buckets = this.#views.flatMap((_, bucket) => (heartbeat || shares.has(bucket) ? [bucket] : []));

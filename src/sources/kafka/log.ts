@@ -3,7 +3,7 @@ import type { Control, Lineage, Outgoing, Position, Producer, Source, Standing }
 import { partitionOf } from '../../domain/routing.ts';
 import { MeterError } from '../../errors.ts';
 import { appendHome, type Outcome } from '../homes.ts';
-import { isEnd, offsetOf, positionOf } from '../positions.ts';
+import { isEnd, offsetOf, placesBetween, positionOf } from '../positions.ts';
 import { Cluster } from './cluster.ts';
 import { isTopicUnknown } from './codes.ts';
 import { demandCompression, registerCodecs } from './compression.ts';
@@ -97,6 +97,7 @@ class Log implements KafkaLog {
   standings = (): readonly Standing[] => this.#standings.all((partition) => this.#at(partition).id);
 
   after = (position: Position): Position => positionOf(offsetOf(position) + 1);
+  places = placesBetween;
 
   async bounds(lineage: string): Promise<{ first: Position; end: Position }> {
     const { first, end } = await offsetBounds(this.#cluster, this.#demand(lineage), `look at ${lineage}`);

@@ -50,6 +50,56 @@ export const MUTANTS = [
     patch(publish, 'const copies = await tx.copies(lineage.id, row.segment);', 'const copies = undefined;'),
   ),
 
+  // gaps
+  random(
+    'counted-on-over-a-gap',
+    'a worker counts on behind a gap in buckets that have counted what is lost',
+    patch(
+      speed,
+      'return row !== undefined && (await this.#areFolded(family)) ? { row } : undefined;',
+      'return row && { row };',
+    ),
+  ),
+  script(
+    'read-from-before-a-gap',
+    'an answer adds cells of a bucket of before a gap that its snapshot has folded',
+    patch('src/serving/merged.ts', 'gapsOf(state.incarnation) < gaps ?', 'gapsOf(state.incarnation) < 0 ?'),
+  ),
+  script(
+    'one-name-for-every-cut',
+    'objects of a segment that was cut short at different places have one name',
+    patch('src/sinks/archive/keys.ts', "${gap === undefined ? '' : `..${gap.from}`}"),
+  ),
+  random(
+    'bucket-outlives-a-gap',
+    'no bucket is forgotten',
+    patch(advance, 'if (isOver) await store.forget(bucket, incarnation);'),
+  ),
+  random(
+    'old-rules-behind-a-gap',
+    'the rules of before a gap stay in force, though the record that ended them may be lost',
+    patch(segment, 'this.#rules = Math.max(this.#rules, rules);'),
+  ),
+  random(
+    'gap-not-in-the-cut',
+    'the cut does not say that it has folded a gap',
+    patch(publish, 'row.gap === undefined ? cut : { ...cut, gaps: row.gap.number }', 'cut'),
+  ),
+  random(
+    'silent-of-a-gap',
+    'an answer names only the gaps that its process has heard of',
+    patch('src/serving/gaps.ts', 'if (gapsBelow(cuts) > this.#known.length) await this.look();'),
+  ),
+  random(
+    'gap-is-an-error',
+    'a reader that retention has passed stops its lane',
+    patch(
+      'src/runtime/term.ts',
+      "const isTrimmed = (error: unknown): error is MeterError => error instanceof MeterError && error.code === 'LOG_TRIMMED';",
+      'const isTrimmed = (error: unknown): error is MeterError => false;',
+    ),
+  ),
+
   // rebuild
   random(
     'flip-without-lock',
@@ -122,7 +172,7 @@ export const MUTANTS = [
   random(
     'count-from-min-f',
     "a worker counts segments from min f, not from the segment's start",
-    patch(speed, 'return row && { row };', 'return row && { row: { ...row, start: least } };'),
+    patch(speed, '? { row } : undefined;', '? { row: { ...row, start: least } } : undefined;'),
   ),
   random(
     'segment-limit-from-own-default',
@@ -137,7 +187,11 @@ export const MUTANTS = [
   random(
     'end-leaves-the-open-segment',
     'the last records of a closed lineage are never sealed',
-    patch(segment, 'if (this.#records > 0) closed(this.#close(this.#arrival));\n  }\n\n  get', '}\n\n  get'),
+    patch(
+      segment,
+      'if (this.#records > 0) closed(this.#close(this.#arrival));\n  }\n\n  /**\n   * What lies',
+      '}\n\n  /**\n   * What lies',
+    ),
   ),
   // versions and spread
   random(

@@ -23,6 +23,7 @@ const CALM: Climate = {
   foreign: 0,
   late: 0,
   gaps: 0,
+  lagging: 0,
   grain: 1,
   keyRetentionMs: 0,
 };
@@ -243,6 +244,38 @@ const SCRIPTS: Readonly<Record<string, (s: Stage) => Promise<void>>> = {
     await s.run(backfill, at('get segments/l0/00000000000000000003'));
     await s.run(flipping);
     await s.run(backfill);
+  },
+  'one-name-for-every-cut': async (s) => {
+    const { l1, world } = s;
+    // B has read one record, A two, when retention passes both of them.
+    s.send(s.fact('ivy', 'one'));
+    const b = await s.lane(l1, 'archiving');
+    await s.run(b);
+    s.send(s.fact('ivy', 'two'));
+    const a = await s.lane(l1, 'archiving');
+    await s.run(a);
+    s.send(s.fact('ivy', 'three'));
+    world.trim(l1, '00000000000000000003');
+    await s.run(a, at('seal l1#0', 'call'));
+    s.kill(a);
+    await s.run(b);
+    s.kill(b);
+    await s.sealAndPublish(l1);
+    if (world.gaps[0]?.from !== '00000000000000000001') world.fail('gap: B did not record what it found');
+  },
+  'read-from-before-a-gap': async (s) => {
+    const { l1, world } = s;
+    const [calls] = world.newestRules.meters.meters.filter(({ key }) => key === 'calls');
+    if (calls === undefined) throw new Error('no meter calls');
+    // Live, the fourth and fifth are in segment 1. Behind the gap it begins with the third.
+    for (const key of ['one', 'two', 'three', 'four', 'five']) s.send(s.fact('ivy', key));
+    await s.through(l1, 'counting');
+    world.trim(l1, '00000000000000000002');
+    await s.through(l1, 'archiving');
+    const publisher = await s.publisher();
+    await s.run(publisher, at('get segments/l1/00000000000000000002'));
+    s.kill(publisher);
+    await s.run(await s.start('reader', (process) => answering(world, portsOf(world, process), calls, 'ivy')));
   },
   'rows-locked-in-any-order': async (s) => {
     const { l1 } = s;
