@@ -68,7 +68,7 @@ const settings = (durable: boolean): string[] => {
   return [`fsync=${on}`, `full_page_writes=${on}`, `synchronous_commit=${on}`, 'max_connections=200', 'shared_buffers=64MB'];
 };
 
-export async function answers(connection: Connection): Promise<boolean> {
+export async function answers(connection: pg.ClientConfig): Promise<boolean> {
   const client = new pg.Client({ ...connection, connectionTimeoutMillis: 2000 });
   client.on('error', () => undefined);
   try {

@@ -32,9 +32,9 @@ export const postgres: Service = {
 };
 
 /** Quick, as those that are started as processes: it loses data with its machine, not with its process. */
-export async function containPostgres(image: string): Promise<Contained> {
+export async function containPostgres(image: string, hostPort?: number): Promise<Contained> {
   const settings = ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off', 'max_connections=200'];
   const environment = { POSTGRES_USER, POSTGRES_HOST_AUTH_METHOD: 'trust' };
   const command = ['postgres', ...settings.flatMap((setting) => ['-c', setting])];
-  return startContainer({ image, port: PORT, command, environment });
+  return startContainer({ image, port: PORT, hostPort, command, environment });
 }

@@ -18,7 +18,11 @@ export const redis: Service = {
   wayOut: 'set METERFOLD_TEST_REDIS_URL, install redis-server, or start Docker',
 };
 
-/** It keeps nothing, as those that are started as processes. */
-export async function containRedis(image: string): Promise<Contained> {
-  return startContainer({ image, port: PORT, command: ['redis-server', '--save', '', '--appendonly', 'no'] });
+/** It keeps nothing, as those that are started as processes, unless settings say otherwise. */
+export async function containRedis(
+  image: string,
+  settings: readonly string[] = ['--save', '', '--appendonly', 'no'],
+  hostPort?: number,
+): Promise<Contained> {
+  return startContainer({ image, port: PORT, hostPort, command: ['redis-server', ...settings] });
 }

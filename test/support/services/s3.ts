@@ -43,7 +43,13 @@ export const s3Arguments = (listen: string, users: string, buckets: string): str
 };
 
 /** Users and buckets lie in the container, until it goes. */
-export async function containS3(image: string): Promise<Contained> {
+export async function containS3(image: string, hostPort?: number): Promise<Contained> {
   const [users, buckets] = ['/var/lib/s3/users', '/var/lib/s3/buckets'];
-  return startContainer({ image, port: PORT, command: s3Arguments(`:${PORT}`, users, buckets), folders: [users, buckets] });
+  return startContainer({
+    image,
+    port: PORT,
+    hostPort,
+    command: s3Arguments(`:${PORT}`, users, buckets),
+    folders: [users, buckets],
+  });
 }
