@@ -10,9 +10,9 @@ function stopContainer(container: string, wipe: boolean): void {
 }
 
 async function stop(name: Name, running: Running, wipe: boolean): Promise<string> {
-  const { pid, container, version } = running;
+  const { way, pid, container, version } = running;
   if (container !== undefined) stopContainer(container, wipe);
-  else if (pid === undefined) return `${version}: not ours`;
+  else if (pid === undefined) return `${version}: ${way === 'given' ? 'given, and left alone' : 'was stopped'}`;
   else if (await stopProcess(pid, dirOf(name), SERVERS[name].stop)) return `${version}: killed, it did not stop by itself`;
   return `${version}: stopped`;
 }

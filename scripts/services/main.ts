@@ -15,6 +15,8 @@ Everything lies in ./.meterfold-services, or MF_SERVICES_DIR; source its file en
 
 // Containers outlive this process: nothing may reap them when it ends.
 process.env.TESTCONTAINERS_RYUK_DISABLED = 'true';
+// Which Node the SDK of AWS wants is said by the one who upgrades it, not at each start.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
 
 const say = (line: string): void => console.log(line);
 

@@ -26,7 +26,7 @@ async function at(url: string, stop: () => Promise<void>): Promise<AnyRedis> {
   };
 }
 
-async function open(found: Found): Promise<AnyRedis> {
+export async function openRedis(found: Found): Promise<AnyRedis> {
   if (found.way === 'given') return at(found.url, () => Promise.resolve());
   if (found.way !== 'Docker') return startRedis();
   const { host, port, stop } = await containRedis(found.image);
@@ -39,5 +39,5 @@ export function describeRedis(
   suite: (server: string, open: () => Promise<AnyRedis>) => void,
   need: Need = 'own',
 ): void {
-  describeService(title, redis, need, (found) => suite(found.server, () => open(found)));
+  describeService(title, redis, need, (found) => suite(found.server, () => openRedis(found)));
 }

@@ -1,5 +1,8 @@
 /** Servers in containers, for machines with a Docker engine and nothing else. */
+import type { StartupCheckStrategy, StartupStatus } from 'testcontainers';
 import { said } from './machine.ts';
+
+type StartupCheck = StartupCheckStrategy['checkStartupState'];
 
 const known = new Map<string, boolean>();
 
@@ -35,12 +38,21 @@ export interface Container {
   readonly folders?: readonly string[];
 }
 
-/** Runs it, and waits for its port. */
+/** Runs it. Whether the server answers, its own protocol says: what waits for a port needs a shell inside. */
 export async function startContainer(asked: Container): Promise<Contained> {
-  const { GenericContainer } = await import('testcontainers');
+  const { GenericContainer, StartupCheckStrategy: Check } = await import('testcontainers');
+  class Runs extends Check {
+    override async checkStartupState(...[client, id]: Parameters<StartupCheck>): Promise<StartupStatus> {
+      const { State } = await client.getContainer(id).inspect();
+      return State.Running ? 'SUCCESS' : State.Status === 'exited' ? 'FAIL' : 'PENDING';
+    }
+  }
   const { image, port, hostPort, command, environment = {}, folders = [] } = asked;
   const ports = hostPort === undefined ? port : { container: port, host: hostPort };
-  let container = new GenericContainer(image).withEnvironment({ ...environment }).withExposedPorts(ports);
+  let container = new GenericContainer(image)
+    .withEnvironment({ ...environment })
+    .withExposedPorts(ports)
+    .withWaitStrategy(new Runs());
   if (folders.length > 0)
     container = container.withCopyContentToContainer(folders.map((folder) => ({ content: '', target: `${folder}/.keep` })));
   if (command !== undefined) container = container.withCommand([...command]);

@@ -36,10 +36,10 @@ export function madeOnce(place: string, make: (path: string, folder: string) => 
   }
 }
 
-/** A server of the machine's package manager, which needs its administrator. */
-export function aptInstall(name: string): void {
+/** Programs of the machine's package manager, which needs its administrator. */
+export function aptInstall(...names: readonly string[]): void {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const apt = ['-o', 'DPkg::Lock::Timeout=300', '-y', '--no-install-recommends', 'install', name];
+  const apt = ['-o', 'DPkg::Lock::Timeout=300', '-y', '--no-install-recommends', 'install', ...names];
   execFileSync('apt-get', ['update'], { env, stdio: 'pipe' });
   execFileSync('apt-get', apt, { env, stdio: 'pipe' });
 }
