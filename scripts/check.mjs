@@ -86,8 +86,8 @@ function verdict(name, faults, began) {
 }
 
 const node = process.execPath;
-const selected = listSuites();
 step('build', 'npm', ['run', '--silent', 'build']);
+const selected = listSuites();
 step('types', 'npx', ['tsc']);
 step('lint', 'npx', ['eslint', '.']);
 step('format', 'npx', ['prettier', '--check', '--log-level', 'warn', '.']);

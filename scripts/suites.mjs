@@ -25,7 +25,7 @@ function readReport(path) {
 export function selectSuites(env) {
   const scratch = mkdtempSync(join(tmpdir(), 'meterfold-suites-'));
   const report = join(scratch, 'suites.ndjson');
-  const command = ['node_modules/vitest/vitest.mjs', 'list', 'test'];
+  const command = ['node_modules/vitest/vitest.mjs', 'list', 'test/', '--exclude', 'test/simulation/**'];
   const { status, stderr } = spawnSync(process.execPath, command, {
     env: { ...env, MF_SUITE_REPORT: report },
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -34,7 +34,7 @@ export function selectSuites(env) {
   const selected = readReport(report);
   rmSync(scratch, { recursive: true, force: true });
   if (status !== 0) throw new Error(`the suites cannot be listed:\n${stderr}`);
-  return selected;
+  return new Map([...selected].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 export function tableOf(rows) {

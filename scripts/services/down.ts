@@ -5,6 +5,8 @@ import { stopProcess } from './process.ts';
 import { dirOf, folder, type Name, NAMES, readState, type Running, saveState, SERVERS } from './state.ts';
 
 function stopContainer(container: string, wipe: boolean): void {
+  // Removed by somebody else.
+  if (said('docker', ['inspect', '--format', '{{.Id}}', container]) === undefined) return;
   const args = wipe ? ['rm', '--force', '--volumes', container] : ['stop', container];
   if (said('docker', args) === undefined) throw new Error(`docker ${args.join(' ')} failed`);
 }

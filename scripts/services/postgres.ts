@@ -55,7 +55,7 @@ export const postgres: Server = {
   stop: 'SIGINT',
   address: (host, port) => `postgres://${POSTGRES_USER}@${host}:${port}/${DATABASE}`,
   command,
-  contain: (image, port) => containPostgres(image, port),
+  contain: (image, port) => containPostgres(image, ['max_connections=200'], port),
   answers: (url) => answers({ connectionString: maintenance(url) }),
   furnish,
   settings: (databaseUrl) => ({ databaseUrl }),

@@ -43,7 +43,7 @@ async function demandAnswer(name: Name, server: Server, running: Running): Promi
   throw new Error(`${what}${running.way === 'given' ? '' : `:\n${await lastWords(name)}`}`);
 }
 
-/** What still runs, or can be started again as it was. */
+/** A container keeps its data and its port: it is started again as it was, and one that runs is left alone by that. */
 function resumed(name: Name, before: Running | undefined): Running | undefined {
   if (isRunning(before?.pid, dirOf(name))) return before;
   if (before?.container === undefined) return undefined;
@@ -78,7 +78,7 @@ export async function up(say: (line: string) => void): Promise<void> {
     await saveState(state);
     await demandAnswer(name, server, running);
     await server.furnish(running.address);
-    say(`${running.version} at ${running.address}${before === undefined ? '' : ' (was running)'}`);
+    say(`${running.version} at ${running.address}${before === undefined ? '' : ' (as before)'}`);
   };
   const outcomes = await Promise.allSettled(NAMES.map(one));
   const faults = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as Error] : []));

@@ -5,6 +5,10 @@ import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { parseConfig } from '../../src/config.ts';
 import { compose } from '../support/services/compose.ts';
+import { kafka } from '../support/services/kafka.ts';
+import { postgres } from '../support/services/postgres.ts';
+import { redis } from '../support/services/redis.ts';
+import { s3 } from '../support/services/s3.ts';
 import { describeService } from '../support/services/suites.ts';
 import { ownProgram } from '../support/services/ways.ts';
 
@@ -74,6 +78,12 @@ test('settings are settings, and each server that they name is a service', () =>
   }
   expect(services.topic!.command).toContain('--topic=usage');
   expect(services.topic!.command).toContain(`--partitions=${parseConfig({}).partitions}`);
+});
+
+test('servers are those of the suites', () => {
+  expect([services.kafka, services.redis, services.postgres, services.s3].map((one) => one!.image)).toEqual([
+    ...[kafka.image, redis.image, postgres.image, s3.image],
+  ]);
 });
 
 test('ports are published on loopback alone, and every image is of one version', () => {

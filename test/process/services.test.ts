@@ -93,9 +93,8 @@ function suite(): void {
     ]);
     expect((await readdir(folder)).sort()).toEqual(['env', 'kafka', 'postgres', 'redis', 's3', 'state.json']);
     const settings = await sourced();
-    Object.assign(process.env, { ...settings });
-    const named = Object.fromEntries(Object.entries(settings).filter(([name]) => name.startsWith('METERFOLD_')));
-    for (const name of Object.keys(named)) delete process.env[name];
+    const { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, ...named } = settings;
+    Object.assign(process.env, { AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION });
     const config = parseConfig({ env: named, flags: { port: 0, dataDir: join(home, 'data'), logLevel: 'silent' } });
     const product = await startProduct(config, {
       ...{ clock: systemClock, random: Math.random, log: openLog({ level: 'silent' }) },
@@ -113,7 +112,7 @@ function suite(): void {
     const before = await stateOf();
     const { code, out } = await services('up');
     expect(code).toBe(0);
-    expect(out.match(/\(was running\)/g)).toHaveLength(4);
+    expect(out.match(/\(as before\)/g)).toHaveLength(4);
     expect(await stateOf()).toEqual(before);
   });
 
@@ -137,7 +136,7 @@ function suite(): void {
 
     // One that died by itself is started again, the others are left.
     process.kill(after.redis.pid!, 'SIGKILL');
-    expect((await services('up')).out.match(/\(was running\)/g)).toHaveLength(3);
+    expect((await services('up')).out.match(/\(as before\)/g)).toHaveLength(3);
 
     expect((await services('down', '--wipe')).code).toBe(0);
     expect(await readdir(home)).not.toContain('servers');

@@ -25,15 +25,16 @@ function program(): Program | undefined {
 export const postgres: Service = {
   name: 'PostgreSQL',
   given: 'METERFOLD_TEST_POSTGRES_URL',
-  image: process.env.MF_POSTGRES_IMAGE ?? 'postgres:15.10-bookworm',
+  image: process.env.MF_POSTGRES_IMAGE ?? 'postgres:15.18',
   program,
   fetch: () => aptInstall('postgresql-15'),
   wayOut: 'set METERFOLD_TEST_POSTGRES_URL, install postgresql-15, or start Docker',
 };
 
-/** Quick, as those that are started as processes: it loses data with its machine, not with its process. */
-export async function containPostgres(image: string, hostPort?: number): Promise<Contained> {
-  const settings = ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off', 'max_connections=200'];
+const QUICK = ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off', 'max_connections=200'];
+
+/** Quick unless settings say otherwise: it loses data with its machine, not with its process. */
+export async function containPostgres(image: string, settings = QUICK, hostPort?: number): Promise<Contained> {
   const environment = { POSTGRES_USER, POSTGRES_HOST_AUTH_METHOD: 'trust' };
   const command = ['postgres', ...settings.flatMap((setting) => ['-c', setting])];
   return startContainer({ image, port: PORT, hostPort, command, environment });

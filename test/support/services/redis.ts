@@ -8,7 +8,7 @@ const PORT = 6379;
 export const redis: Service = {
   name: 'Redis',
   given: 'METERFOLD_TEST_REDIS_URL',
-  image: process.env.MF_REDIS_IMAGE ?? 'redis:7.4.2-bookworm',
+  image: process.env.MF_REDIS_IMAGE ?? 'redis:7.4.2',
   program: () => {
     const path = programAt('redis-server');
     if (path === undefined) return undefined;
