@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { missingOf, notRun, selectSuites, tableOf } from './suites.mjs';
 
 const quick = process.argv.includes('--quick');
 const scratch = mkdtempSync(join(tmpdir(), 'meterfold-check-'));
@@ -60,8 +61,33 @@ function suites(name, args, { node = [process.execPath], ...more } = {}) {
   ]);
 }
 
+/** Lists what will run on which server; in CI every server is required. */
+function listSuites() {
+  console.log('\n── suites and their servers');
+  const began = Date.now();
+  try {
+    const selected = selectSuites(process.env);
+    console.log(tableOf([...selected.values()]));
+    const lacking = process.env.CI === 'true' ? missingOf(selected) : [];
+    verdict('every suite has its server', lacking, began);
+    return selected;
+  } catch (error) {
+    console.error(error.message);
+    verdict('suites and their servers are listed', [{ suite: error.message }], began);
+    return new Map();
+  }
+}
+
+function verdict(name, faults, began) {
+  for (const { suite, server } of faults) console.error(`${name}: not ${suite} on ${server}`);
+  results.push([faults.length === 0 ? 'ok' : 'FAILED', `${Math.round((Date.now() - began) / 1000)} s`, name]);
+  if (faults.length === 0) passed += 1;
+  else failed += faults.length;
+}
+
 const node = process.execPath;
 step('build', 'npm', ['run', '--silent', 'build']);
+const selected = listSuites();
 step('types', 'npx', ['tsc']);
 step('lint', 'npx', ['eslint', '.']);
 step('format', 'npx', ['prettier', '--check', '--log-level', 'warn', '.']);
@@ -105,22 +131,8 @@ if (!quick) {
   }
 }
 
-console.log('\nsuite                                              server                ');
-console.log('-------------------------------------------------  ----------------------');
-try {
-  const lines = readFileSync(suiteReport, 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-  const seen = new Set();
-  for (const { suite, server, outcome } of lines) {
-    const text = `${suite.padEnd(49)}  ${server}${outcome === 'ran' ? '' : ` (${outcome})`}`;
-    if (!seen.has(text)) console.log(text);
-    seen.add(text);
-  }
-} catch (error) {
-  console.log(`no suite has reported: ${error.message}`);
-}
+verdict('every suite that was listed ran on its server', notRun(selected, suiteReport), Date.now());
+console.log(`\n${tableOf([...selected.values()])}`);
 console.log('');
 for (const [outcome, seconds, name] of results) console.log(`${outcome.padEnd(7)} ${seconds.padStart(6)}  ${name}`);
 rmSync(scratch, { recursive: true, force: true });

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { shapeIndexes } from '../../src/sinks/postgres/indexes.ts';
 import { migrate } from '../../src/sinks/postgres/migrate.ts';
 import { openPool } from '../../src/sinks/postgres/pool.ts';
-import { describeEachDatabase } from '../support/services.ts';
+import { describeEachDatabase } from '../support/postgres-services.ts';
 
 const ROWS = 1_000_000;
 

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import type pg from 'pg';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import type { LogRecord, Source } from '../../src/contract.ts';
 import { kindOf } from '../../src/errors.ts';
@@ -13,7 +13,7 @@ import { readAll, textOf } from '../../src/conformance/source.ts';
 import { type Acknowledged, appendUntil } from '../support/append-load.ts';
 import type { Orders } from '../support/append-child.ts';
 import { type Connection, type PostgresServer, startPostgres } from '../support/postgres-server.ts';
-import { canStartPostgres, report } from '../support/services.ts';
+import { describeOwnPostgres } from '../support/postgres-services.ts';
 
 const PARTITIONS = 2;
 const LOADER = new URL('../support/typescript.mjs', import.meta.url).href;
@@ -74,7 +74,7 @@ function demandExact(
   expect(new Set(taken.map(({ text }) => text)).size).toBe(taken.length);
 }
 
-describe.runIf(canStartPostgres())('the PostgreSQL log under faults', () => {
+describeOwnPostgres('the PostgreSQL log under faults', () => {
   let server: PostgresServer;
   let connection: Connection;
   let pools: pg.Pool[] = [];
@@ -87,7 +87,6 @@ describe.runIf(canStartPostgres())('the PostgreSQL log under faults', () => {
     for (const child of children) child.kill('SIGKILL');
     await Promise.all(pools.map((pool) => pool.end()));
     await server.stop();
-    report('the PostgreSQL log under faults', 'PostgreSQL, own server', 'ran');
   });
 
   const open = async (): Promise<PostgresLog> => {

@@ -17,7 +17,7 @@ import {
 } from '../../src/conformance/source.ts';
 import { type FlakyProxy, flakyProxy } from '../support/flaky-proxy.ts';
 import type { Connection } from '../support/postgres-server.ts';
-import { describeEachDatabase } from '../support/services.ts';
+import { describeEachDatabase } from '../support/postgres-services.ts';
 
 const PARTITIONS = 3;
 const never = new AbortController().signal;

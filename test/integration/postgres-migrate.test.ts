@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { migrate } from '../../src/sinks/postgres/migrate.ts';
 import { inTransaction, openPool, run } from '../../src/sinks/postgres/pool.ts';
 import type { Connection } from '../support/postgres-server.ts';
-import { describeEachDatabase } from '../support/services.ts';
+import { describeEachDatabase } from '../support/postgres-services.ts';
 
 describeEachDatabase('migrations and the pool', (database) => {
   let connection: Connection;

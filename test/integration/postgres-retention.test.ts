@@ -12,7 +12,7 @@ import { migrate } from '../../src/sinks/postgres/migrate.ts';
 import { openPool } from '../../src/sinks/postgres/pool.ts';
 import { postgresTables } from '../../src/sinks/postgres/tables.ts';
 import { archived, hour, publishCells } from '../../src/conformance/batch-view.ts';
-import { describeEachDatabase } from '../support/services.ts';
+import { describeEachDatabase } from '../support/postgres-services.ts';
 import { at } from '../support/scripted-source.ts';
 
 const HOUR_MS = 3_600_000;

@@ -14,7 +14,7 @@ import { listRejects } from '../../src/sinks/postgres/rejects.ts';
 import { archived, batchViewConformance, cell, hour, publishCells } from '../../src/conformance/batch-view.ts';
 import { catalogConformance } from '../../src/conformance/catalog.ts';
 import { rejectAt, rejectsConformance, sealRejects } from '../../src/conformance/rejects.ts';
-import { describeEachDatabase, type TestDatabase } from '../support/services.ts';
+import { describeEachDatabase, type TestDatabase } from '../support/postgres-services.ts';
 import { at } from '../support/scripted-source.ts';
 
 async function poolOf(database: TestDatabase): Promise<Pool> {

@@ -9,10 +9,10 @@ import { systemClock } from '../../src/clock.ts';
 import { parseConfig } from '../../src/config.ts';
 import { openLog } from '../../src/observe/log.ts';
 import { describeKafka, type TestKafka } from '../support/kafka-services.ts';
-import { type RedisServer, startRedis } from '../support/redis-server.ts';
-import { describeRedis } from '../support/redis-services.ts';
-import { describeS3, type S3Server } from '../support/s3-server.ts';
-import { describePostgres, type TestDatabase } from '../support/services.ts';
+import { type AnyRedis, describeRedis } from '../support/redis-services.ts';
+import { describeS3 } from '../support/s3-services.ts';
+import type { S3Server } from '../support/s3-server.ts';
+import { describePostgres, type TestDatabase } from '../support/postgres-services.ts';
 import { untilWithin } from '../support/poll.ts';
 
 /** Longer than a segment of this format stays open: what is misrouted goes home with its seal. */
@@ -23,11 +23,15 @@ const until = untilWithin(DEADLINE_MS);
 
 describeKafka('production topology', {}, (kafka) => {
   describeS3('production topology', (s3) => {
-    describeRedis('production topology', () => {
-      describePostgres('production topology', (database) => {
-        topology(kafka, s3, database);
-      });
-    });
+    describeRedis(
+      'production topology',
+      (_name, redis) => {
+        describePostgres('production topology', (database) => {
+          topology(kafka, s3, redis, database);
+        });
+      },
+      'empty',
+    );
   });
 });
 
@@ -36,9 +40,14 @@ interface Answer {
   readonly proof: { readonly state: string; readonly reason?: string };
 }
 
-function topology(kafka: () => TestKafka, s3: () => S3Server, database: TestDatabase): void {
+function topology(
+  kafka: () => TestKafka,
+  s3: () => S3Server,
+  openRedis: () => Promise<AnyRedis>,
+  database: TestDatabase,
+): void {
   let dataDir: string;
-  let redis: RedisServer;
+  let redis: AnyRedis;
   let product: Product;
   let flags: Record<string, unknown>;
   let bucket: string;
@@ -74,18 +83,19 @@ function topology(kafka: () => TestKafka, s3: () => S3Server, database: TestData
 
   beforeAll(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'meterfold-production-'));
-    redis = await startRedis();
+    redis = await openRedis();
     bucket = await s3().bucket();
     topic = await kafka().topic(3);
     const { access } = s3();
     process.env.AWS_ACCESS_KEY_ID = access.credentials.accessKeyId;
     process.env.AWS_SECRET_ACCESS_KEY = access.credentials.secretAccessKey;
-    const { host, port, user, database: name } = await database.empty();
+    const { host, port, user, password = '', database: name } = await database.empty();
+    const login = [user, password].map(encodeURIComponent).join(':');
     flags = {
       ...{ dataDir, port: 0, logLevel: 'silent', partitions: 3, buckets: 4 },
-      databaseUrl: `postgres://${user}@${encodeURIComponent(host)}:${String(port)}/${name}`,
+      databaseUrl: `postgres://${login}@${encodeURIComponent(host)}:${String(port)}/${name}`,
       ...{ kafkaBrokers: kafka().brokers, kafkaTopic: topic, kafkaMinInsyncReplicas: 1 },
-      redisUrls: [`redis://127.0.0.1:${String(redis.port)}`],
+      redisUrls: [redis.url],
       ...{ s3Bucket: bucket, s3Endpoint: access.endpoint, s3Region: access.region, s3PathStyle: true, archiveFormat: 4 },
     };
     await start();

@@ -8,7 +8,7 @@ import { systemClock } from '../../src/clock.ts';
 import { parseConfig } from '../../src/config.ts';
 import { openLog } from '../../src/observe/log.ts';
 import { VIEW_TABLES } from '../../src/sinks/postgres/rebuild-sql.ts';
-import { describeEachDatabase, type TestDatabase } from '../support/services.ts';
+import { describeEachDatabase, type TestDatabase } from '../support/postgres-services.ts';
 import { untilWithin } from '../support/poll.ts';
 
 const DEADLINE_MS = 60_000;

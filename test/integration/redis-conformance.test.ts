@@ -1,12 +1,11 @@
-/** The promises of a SpeedStore, kept by Redis: a server of our own, or the one that METERFOLD_TEST_REDIS_URL names. */
+/** The promises of a SpeedStore, kept by Redis, whichever server there is. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll } from 'vitest';
 import { Redis } from 'ioredis';
 import { speedStoreConformance } from '../../src/conformance/speed-store.ts';
 import { openRedisSpeedStore } from '../../src/sinks/redis/store.ts';
 import { removeKeys } from '../support/redis-keys.ts';
-import { type RedisServer, startRedis } from '../support/redis-server.ts';
-import { describeRedis, givenRedis } from '../support/redis-services.ts';
+import { type AnyRedis, describeRedis } from '../support/redis-services.ts';
 
 const BUCKETS = 4;
 
@@ -27,14 +26,15 @@ function conformance(name: string, url: () => string): void {
   });
 }
 
-const given = givenRedis();
-if (given !== undefined) conformance(`Redis at ${new URL(given).host}`, () => given);
-
-describeRedis('speed store conformance', (name) => {
-  let server: RedisServer;
-  beforeAll(async () => {
-    server = await startRedis();
-  });
-  afterAll(() => server.stop());
-  conformance(name, () => server.url);
-});
+describeRedis(
+  'speed store conformance',
+  (name, open) => {
+    let server: AnyRedis;
+    beforeAll(async () => {
+      server = await open();
+    });
+    afterAll(() => server.stop());
+    conformance(name, () => server.url);
+  },
+  'any',
+);

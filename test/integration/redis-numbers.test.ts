@@ -11,14 +11,15 @@ import { MemorySpeedStore } from '../../src/sinks/memory/store.ts';
 import { Mixer } from '../../src/sinks/redis/digests.ts';
 import { openRedisSpeedStore, type RedisSpeedStore } from '../../src/sinks/redis/store.ts';
 import { openBucket } from '../support/speed-buckets.ts';
-import { type RedisServer, startRedis } from '../support/redis-server.ts';
-import { describeRedis } from '../support/redis-services.ts';
+import { type AnyRedis, describeRedis } from '../support/redis-services.ts';
 
-describeRedis('speed store, numbers', () => {
-  let server: RedisServer;
+describeRedis('speed store, numbers', numbers, 'empty');
+
+function numbers(_name: string, open: () => Promise<AnyRedis>): void {
+  let server: AnyRedis;
   let redis: RedisSpeedStore;
   beforeAll(async () => {
-    server = await startRedis();
+    server = await open();
     redis = await openRedisSpeedStore({ urls: [server.url], buckets: 4 });
   });
   afterAll(async () => {
@@ -121,4 +122,4 @@ describeRedis('speed store, numbers', () => {
     const each = ((await used()) - before) / keys;
     expect(each).toBeLessThanOrEqual(32);
   });
-});
+}

@@ -8,7 +8,7 @@ import { program } from '../../src/cli/program.ts';
 import { systemClock } from '../../src/clock.ts';
 import { parseConfig } from '../../src/config.ts';
 import { openLog } from '../../src/observe/log.ts';
-import { describeEachDatabase } from '../support/services.ts';
+import { describeEachDatabase } from '../support/postgres-services.ts';
 import { untilWithin } from '../support/poll.ts';
 
 const DEADLINE_MS = 60_000;

@@ -6,7 +6,7 @@ import { sweepableConformance } from '../../src/conformance/sweepable.ts';
 import { listObjects, objectKey, placeOf } from '../../src/sinks/archive/s3-layout.ts';
 import { openS3Sweep } from '../../src/sinks/archive/s3-sweep.ts';
 import { openS3Archive } from '../../src/sinks/archive/s3.ts';
-import { describeS3 } from '../support/s3-server.ts';
+import { describeS3 } from '../support/s3-services.ts';
 
 describeS3('S3 archive', (server) => {
   archiveConformance('S3', async () => {

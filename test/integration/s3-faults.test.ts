@@ -6,7 +6,7 @@ import type { Archive } from '../../src/contract.ts';
 import { objectKey, placeOf } from '../../src/sinks/archive/s3-layout.ts';
 import { openS3Archive, type S3Options } from '../../src/sinks/archive/s3.ts';
 import { type Fault, faultyHttp, type FaultyHttp } from '../support/faulty-http.ts';
-import { describeS3 } from '../support/s3-server.ts';
+import { describeS3 } from '../support/s3-services.ts';
 
 const KEY = 'segments/l0/1.avro';
 const MIB = 1024 * 1024;

@@ -18,10 +18,11 @@ import { openS3Archive } from '../../src/sinks/archive/s3.ts';
 import { readSegment, sha256 } from '../../src/sinks/archive/segments.ts';
 import { ArchiveSink } from '../../src/sinks/archive/sink.ts';
 import { ManualClock } from '../support/manual-clock.ts';
-import { FASTAVRO, pythonWithAvro } from '../support/python.ts';
+import { avro } from '../support/services/avro.ts';
+import { describeService } from '../support/services/suites.ts';
+import { ownProgram } from '../support/services/ways.ts';
 import { fixedRules, ruleSet } from '../support/rules.ts';
-import { describeS3 } from '../support/s3-server.ts';
-import { report } from '../support/services.ts';
+import { describeS3 } from '../support/s3-services.ts';
 import { silentFacts } from '../support/silent-facts.ts';
 
 const COUNT = 1200;
@@ -132,32 +133,32 @@ describeS3('sealed objects in S3', (server) => {
     await expect(readSegment(archive, row)).rejects.toMatchObject({ code: 'ARCHIVE_MISSING', kind: 'fatal', message });
   });
 
-  test('fastavro reads what is written in every codec, and counts the same to the last digit', async (context) => {
-    const python = pythonWithAvro();
-    report('objects in another language', FASTAVRO, python === undefined ? 'missing' : 'ran');
-    if (python === undefined) return context.skip();
-    const formats = [1, 4, 5, ...(hasZstd ? [6] : []), 7];
-    const folder = await mkdtemp(join(tmpdir(), 'meterfold-objects-'));
-    const paths = formats.map((format) => join(folder, `${format}.avro`));
-    for (const [n, path] of paths.entries()) await writeFile(path, await sealedBytes(formats[n]!));
-    const told = execFileSync(python, [new URL('../support/recount.py', import.meta.url).pathname, ...paths]);
-    await rm(folder, { recursive: true });
+  describeService('objects in another language', avro, 'own', () => {
+    test('fastavro reads what is written in every codec, and counts the same to the last digit', async () => {
+      const python = ownProgram(avro).path;
+      const formats = [1, 4, 5, ...(hasZstd ? [6] : []), 7];
+      const folder = await mkdtemp(join(tmpdir(), 'meterfold-objects-'));
+      const paths = formats.map((format) => join(folder, `${format}.avro`));
+      for (const [n, path] of paths.entries()) await writeFile(path, await sealedBytes(formats[n]!));
+      const told = execFileSync(python, [new URL('../support/recount.py', import.meta.url).pathname, ...paths]);
+      await rm(folder, { recursive: true });
 
-    const { records } = segment(1);
-    const sums: Record<string, string> = {};
-    for (const tenant of ['t0', 't1', 't2']) {
-      const sum = records.reduce((total, { event }) => total + (event?.tenant === tenant ? event.quantity : 0n), 0n);
-      sums[`${tenant} tokens`] = twelveDigits(sum);
-    }
-    const expected = {
-      ...{ lineage: 'l0', start: at(0), records: COUNT, sums, positions: records.map(({ record }) => record.position) },
-      rejects: records
-        .filter(({ verdict }) => verdict !== 'ok')
-        .map(({ verdict, record }) => [verdict, Buffer.from(record.value).toString('hex')]),
-    };
-    const lines = told.toString().trim().split('\n');
-    const codecs = ['null', 'null', 'snappy', ...(hasZstd ? ['zstandard'] : []), 'deflate'];
-    expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual(codecs.map((codec) => ({ codec, ...expected })));
+      const { records } = segment(1);
+      const sums: Record<string, string> = {};
+      for (const tenant of ['t0', 't1', 't2']) {
+        const sum = records.reduce((total, { event }) => total + (event?.tenant === tenant ? event.quantity : 0n), 0n);
+        sums[`${tenant} tokens`] = twelveDigits(sum);
+      }
+      const expected = {
+        ...{ lineage: 'l0', start: at(0), records: COUNT, sums, positions: records.map(({ record }) => record.position) },
+        rejects: records
+          .filter(({ verdict }) => verdict !== 'ok')
+          .map(({ verdict, record }) => [verdict, Buffer.from(record.value).toString('hex')]),
+      };
+      const lines = told.toString().trim().split('\n');
+      const codecs = ['null', 'null', 'snappy', ...(hasZstd ? ['zstandard'] : []), 'deflate'];
+      expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual(codecs.map((codec) => ({ codec, ...expected })));
+    });
   });
 });
 

@@ -15,8 +15,8 @@ import { migrate } from '../../src/sinks/postgres/migrate.ts';
 import { openPool } from '../../src/sinks/postgres/pool.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { fixedRules, ruleSet } from '../support/rules.ts';
-import { describeS3 } from '../support/s3-server.ts';
-import { describeEachDatabase } from '../support/services.ts';
+import { describeS3 } from '../support/s3-services.ts';
+import { describeEachDatabase } from '../support/postgres-services.ts';
 import { silentFacts } from '../support/silent-facts.ts';
 
 const LINEAGES = ['l0', 'l1', 'l2'];

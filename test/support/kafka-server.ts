@@ -1,15 +1,14 @@
 /** Real Kafka brokers of one's own: direct children, each broker and controller, in a temporary directory, on free ports. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { systemClock } from '../../src/clock.ts';
 import { type FlakyProxy, flakyProxy } from './flaky-proxy.ts';
-import { kafkaJars } from './kafka-jars.ts';
+import { KafkaNode, type Properties, propertiesOf } from './kafka-node.ts';
 import { type Secured, securedBy } from './kafka-secured.ts';
 import { freePort } from './free-port.ts';
+import { kafka } from './services/kafka.ts';
+import { ownProgram } from './services/ways.ts';
 
 export interface KafkaServers {
   /** `host:port` of each broker. */
@@ -33,102 +32,23 @@ interface Ports {
   readonly secure: number;
 }
 
-/** Topics are as P4 demands by default, so that a test says what it does otherwise. Elections are quick. */
-function properties(
-  node: number,
-  all: readonly Ports[],
-  dir: string,
-  proxyPort: number,
-  secured: Secured | undefined,
-): string {
+/** The listeners of a broker of these suites, and the elections, which are quick. */
+function settingsOf(node: number, all: readonly Ports[], proxyPort: number, secured: Secured | undefined): Properties {
   const { client, controller, proxied, secure } = all[node - 1]!;
-  const replication = all.length >= 3 ? 3 : 1;
   const behind = node === 1 ? [`,PROXIED://127.0.0.1:${proxied}`, `,PROXIED://127.0.0.1:${proxyPort}`] : ['', ''];
   const locked = node === 1 && secured !== undefined ? `,SECURE://127.0.0.1:${secure}` : '';
-  return Object.entries({
+  return {
     ...(locked === '' ? {} : secured?.properties),
-    'process.roles': 'broker,controller',
     'node.id': node,
     'controller.quorum.voters': all.map((ports, n) => `${n + 1}@127.0.0.1:${ports.controller}`).join(','),
     listeners: `PLAINTEXT://127.0.0.1:${client},CONTROLLER://127.0.0.1:${controller}${behind[0]}${locked}`,
     'advertised.listeners': `PLAINTEXT://127.0.0.1:${client}${behind[1]}${locked}`,
-    'controller.listener.names': 'CONTROLLER',
-    'inter.broker.listener.name': 'PLAINTEXT',
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,SECURE:SASL_SSL',
-    'log.dirs': join(dir, 'data'),
-    'auto.create.topics.enable': false,
-    'default.replication.factor': replication,
-    'min.insync.replicas': replication > 1 ? 2 : 1,
-    'log.message.timestamp.type': 'LogAppendTime',
     'log.retention.check.interval.ms': 500,
     'log.initial.task.delay.ms': 500,
-    'offsets.topic.num.partitions': 4,
-    'offsets.topic.replication.factor': replication,
-    'transaction.state.log.num.partitions': 4,
-    'transaction.state.log.replication.factor': replication,
-    'transaction.state.log.min.isr': replication > 1 ? 2 : 1,
-    'share.coordinator.state.topic.replication.factor': replication,
-    'group.initial.rebalance.delay.ms': 0,
     'broker.session.timeout.ms': 3000,
     'broker.heartbeat.interval.ms': 500,
-    'num.network.threads': 2,
-    'num.io.threads': 4,
-  })
-    .map(([name, value]) => `${name}=${value}\n`)
-    .join('');
-}
-
-const LOGGING = fileURLToPath(new URL('kafka/log4j2.properties', import.meta.url));
-const logging = (path: string): string[] => [`-Dlog4j2.configurationFile=${LOGGING}`, `-Dbroker.log=${path}`];
-const DEADLINE_MS = 150_000;
-/** Any 16 bytes: brokers of one cluster have the same. */
-const CLUSTER = 'MkU3OEVBNTcwNTJENDM2Qg';
-
-class Node {
-  readonly #dir: string;
-  readonly #classes: string;
-  readonly #heap: string;
-  #child: ChildProcess | undefined;
-
-  constructor(dir: string, jars: string, heap: string) {
-    this.#dir = dir;
-    this.#classes = join(jars, '*');
-    this.#heap = heap;
-  }
-
-  get #config(): string {
-    return join(this.#dir, 'server.properties');
-  }
-
-  format(text: string, more: readonly string[]): void {
-    mkdirSync(this.#dir, { recursive: true });
-    writeFileSync(this.#config, text);
-    const light = ['-Xmx128m', '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', ...logging(join(this.#dir, 'format.log'))];
-    const args = ['kafka.tools.StorageTool', 'format', '-t', CLUSTER, '-c', this.#config, ...more];
-    execFileSync('java', [...light, '-cp', this.#classes, ...args], { stdio: 'pipe' });
-  }
-
-  async start(): Promise<void> {
-    const log = join(this.#dir, 'server.log');
-    await rm(log, { force: true });
-    const jvm = [`-Xms${this.#heap}`, `-Xmx${this.#heap}`, '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', ...logging(log)];
-    const child = spawn('java', [...jvm, '-cp', this.#classes, 'kafka.Kafka', this.#config], { stdio: 'ignore' });
-    this.#child = child;
-    const said = (): string => (existsSync(log) ? readFileSync(log, 'utf8') : '');
-    for (const until = performance.now() + DEADLINE_MS; performance.now() < until && child.exitCode === null;) {
-      if (said().includes('Kafka Server started')) return;
-      await systemClock.sleep(50);
-    }
-    throw new Error(`the broker in ${this.#dir} did not start:\n${said().slice(-4000)}`);
-  }
-
-  async kill(signal: NodeJS.Signals): Promise<void> {
-    const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise((resolve) => child.once('exit', resolve));
-    child.kill(signal);
-    await gone;
-  }
+  };
 }
 
 export interface KafkaOptions {
@@ -139,8 +59,7 @@ export interface KafkaOptions {
 
 /** One broker, or three that replicate to each other. */
 export async function startKafka({ nodes = 1, secure = false }: KafkaOptions = {}): Promise<KafkaServers> {
-  const jars = kafkaJars();
-  if (jars === undefined) throw new Error('start Kafka: no jars, or no Java, on this machine');
+  const jars = ownProgram(kafka).path;
   const dir = mkdtempSync(join(tmpdir(), 'meterfold-kafka-'));
   const ports: Ports[] = [];
   for (let n = 0; n < nodes; n += 1)
@@ -152,11 +71,12 @@ export async function startKafka({ nodes = 1, secure = false }: KafkaOptions = {
     });
   const behind = { host: '127.0.0.1', port: ports[0]!.proxied, user: '', database: '' };
   const proxy = await flakyProxy(behind);
-  const all = ports.map((_, n) => new Node(join(dir, `n${n + 1}`), jars, nodes > 1 ? '320m' : '384m'));
+  const all = ports.map((_, n) => new KafkaNode(join(dir, `n${n + 1}`), jars, nodes > 1 ? '320m' : '384m'));
   const secured = secure ? securedBy(dir) : undefined;
   all.forEach((node, n) => {
-    const text = properties(n + 1, ports, join(dir, `n${n + 1}`), proxy.connection.port, secured);
-    node.format(text, secured?.format ?? []);
+    const settings = settingsOf(n + 1, ports, proxy.connection.port, secured);
+    node.configure(propertiesOf(join(dir, `n${n + 1}`), nodes, settings));
+    node.format(secured?.format);
   });
   await Promise.all(all.map((node) => node.start()));
   return {

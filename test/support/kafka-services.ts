@@ -1,14 +1,13 @@
-/**
- * Which Kafka the suites run against: METERFOLD_TEST_KAFKA_BROKERS (host:port, by commas), else brokers of one's own from
- * fetched jars. In CI a missing one fails.
- */
+/** Suites on Kafka. */
 import { randomUUID } from 'node:crypto';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
-import { afterAll, beforeAll, describe } from 'vitest';
+import { afterAll, beforeAll } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
-import { KAFKA_VERSION, kafkaJars } from './kafka-jars.ts';
+import { freePort } from './free-port.ts';
 import { type KafkaOptions, type KafkaServers, startKafka } from './kafka-server.ts';
-import { missing, report } from './services.ts';
+import { containKafka, kafka } from './services/kafka.ts';
+import { describeService } from './services/suites.ts';
+import type { Found } from './services/ways.ts';
 
 export interface TestKafka {
   readonly brokers: readonly string[];
@@ -56,28 +55,46 @@ export async function connectKafka(brokers: readonly string[], own?: KafkaServer
   return { brokers, own, client, admin, topic, close };
 }
 
-const given = (process.env.METERFOLD_TEST_KAFKA_BROKERS ?? '').split(',').filter((broker) => broker !== '');
+async function open(found: Found, options: KafkaOptions): Promise<TestKafka> {
+  switch (found.way) {
+    case 'given':
+      return connectKafka(found.url.split(','));
+    case 'Docker':
+      return connectContained(found.image);
+    case 'program':
+    case 'fetched': {
+      const own = await startKafka(options);
+      return connectKafka(own.brokers, own);
+    }
+  }
+}
 
-/** The suite on Kafka: given brokers where any will do, else brokers of one's own (`own`: it kills them, or counts on their defaults). */
+async function connectContained(image: string): Promise<TestKafka> {
+  const port = await freePort();
+  const { stop } = await containKafka(image, port);
+  const kafka = await connectKafka([`127.0.0.1:${port}`]);
+  return {
+    ...kafka,
+    close: async () => {
+      await kafka.close();
+      await stop();
+    },
+  };
+}
+
+/** The suite on Kafka: any broker, or brokers of one's own (`own`: it kills them, or counts on their defaults). */
 export function describeKafka(
   title: string,
   options: KafkaOptions & { readonly own?: boolean },
   suite: (kafka: () => TestKafka) => void,
 ): void {
-  const isGiven = given.length > 0 && !(options.own ?? (options.nodes === 3 || options.secure === true));
-  const name = isGiven ? `Kafka at ${given.join(',')}` : `Apache Kafka ${KAFKA_VERSION}`;
-  if (!isGiven && kafkaJars() === undefined)
-    return void missing(title, name, 'set METERFOLD_TEST_KAFKA_BROKERS, or have Java and Maven fetch one');
-  describe(`${title} on ${name}`, () => {
-    let kafka: TestKafka | undefined;
+  const isOwn = options.own ?? (options.nodes === 3 || options.secure === true);
+  describeService(title, kafka, isOwn ? 'own' : 'any', (found) => {
+    let opened: TestKafka | undefined;
     beforeAll(async () => {
-      const own = isGiven ? undefined : await startKafka(options);
-      kafka = await connectKafka(own?.brokers ?? given, own);
+      opened = await open(found, options);
     }, 300_000);
-    afterAll(async () => {
-      await kafka?.close();
-      report(title, name, 'ran');
-    });
-    suite(() => kafka!);
+    afterAll(() => opened?.close());
+    suite(() => opened!);
   });
 }

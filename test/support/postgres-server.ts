@@ -1,11 +1,13 @@
 /** A real PostgreSQL of one's own: a direct child process, in a temporary directory, on a free port. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { chownSync, mkdtempSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { freePort } from './free-port.ts';
+import { postgres, POSTGRES_USER } from './services/postgres.ts';
+import { ownProgram } from './services/ways.ts';
 
 export interface Connection {
   readonly host: string;
@@ -26,33 +28,38 @@ export interface PostgresServer {
   stop(): Promise<void>;
 }
 
-const USER = 'meterfold';
-
-/** The newest server programs of this machine: Debian keeps them off PATH. */
-export function postgresPrograms(): string | undefined {
-  const debian = '/usr/lib/postgresql';
-  const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : [];
-  const places = [...versions.map((version) => join(debian, version, 'bin')), ...(process.env.PATH ?? '').split(delimiter)];
-  return places.find((place) => existsSync(join(place, 'postgres')) && existsSync(join(place, 'initdb')));
-}
-
-export const postgresVersion = (programs: string): string =>
-  execFileSync(join(programs, 'postgres'), ['--version'], { encoding: 'utf8' })
-    .replace(/^.*\) /, '')
-    .split(' ')[0]!
-    .trim();
-
 const isRoot = process.getuid?.() === 0;
 
 function idOf(flag: '-u' | '-g'): number {
   return Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));
 }
 
-/** PostgreSQL refuses to run as root: as its own user then. It dies with whoever started it. */
-function command(program: string, args: readonly string[]): [string, string[]] {
+/** PostgreSQL refuses to run as root: as its own user then. */
+function command(program: string, args: readonly string[], more: readonly string[] = []): [string, string[]] {
   if (!isRoot) return [program, [...args]];
-  const become = ['--reuid=postgres', '--regid=postgres', '--init-groups', '--pdeathsig=QUIT'];
-  return ['setpriv', [...become, program, ...args]];
+  return ['setpriv', ['--reuid=postgres', '--regid=postgres', '--init-groups', ...more, program, ...args]];
+}
+
+/** What starts the server on what `createCluster` made; `dies`: with whoever started it. */
+export function postgresCommand(
+  programs: string,
+  dir: string,
+  port: number,
+  { durable, dies }: { readonly durable: boolean; readonly dies: boolean },
+): [string, string[]] {
+  const place = [`port=${port}`, 'listen_addresses=127.0.0.1', `unix_socket_directories=${dir}`];
+  const args = ['-D', join(dir, 'pg'), ...[...place, ...settings(durable)].flatMap((setting) => ['-c', setting])];
+  return command(join(programs, 'postgres'), args, dies ? ['--pdeathsig=QUIT'] : []);
+}
+
+/** A new cluster in `dir`, of whom it runs as. */
+export async function createCluster(programs: string, dir: string): Promise<void> {
+  const data = join(dir, 'pg');
+  await mkdir(data, { recursive: true });
+  await chmod(dir, 0o755);
+  if (isRoot) for (const path of [dir, data]) chownSync(path, idOf('-u'), idOf('-g'));
+  const init = ['-D', data, '-U', POSTGRES_USER, '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync'];
+  execFileSync(...command(join(programs, 'initdb'), init), { stdio: 'pipe' });
 }
 
 /** Settings of a server whose kill must lose nothing, or of one that only has to be quick. */
@@ -61,7 +68,7 @@ const settings = (durable: boolean): string[] => {
   return [`fsync=${on}`, `full_page_writes=${on}`, `synchronous_commit=${on}`, 'max_connections=200', 'shared_buffers=64MB'];
 };
 
-async function answers(connection: Connection): Promise<boolean> {
+export async function answers(connection: pg.ClientConfig): Promise<boolean> {
   const client = new pg.Client({ ...connection, connectionTimeoutMillis: 2000 });
   client.on('error', () => undefined);
   try {
@@ -79,14 +86,7 @@ const DEADLINE_MS = 20_000;
 
 /** One run of the server on a data directory. */
 async function run(programs: string, dir: string, connection: Connection, durable: boolean): Promise<ChildProcess> {
-  const data = join(dir, 'pg');
-  const options = [
-    `port=${connection.port}`,
-    'listen_addresses=127.0.0.1',
-    `unix_socket_directories=${dir}`,
-    ...settings(durable),
-  ];
-  const [program, args] = command(join(programs, 'postgres'), ['-D', data, ...options.flatMap((option) => ['-c', option])]);
+  const [program, args] = postgresCommand(programs, dir, connection.port, { durable, dies: true });
   const until = performance.now() + DEADLINE_MS;
   for (let said = ''; performance.now() < until;) {
     const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -95,9 +95,9 @@ async function run(programs: string, dir: string, connection: Connection, durabl
       if (await answers(connection)) return child;
     }
     // After a SIGKILL the children of the last one need a moment to leave; until then the new one refuses.
-    if (!/lock file|shared memory/.test(said)) throw new Error(`postgres in ${data} did not start:\n${said}`);
+    if (!/lock file|shared memory/.test(said)) throw new Error(`postgres in ${dir} did not start:\n${said}`);
   }
-  throw new Error(`postgres in ${data} did not answer in ${DEADLINE_MS} ms`);
+  throw new Error(`postgres in ${dir} did not answer in ${DEADLINE_MS} ms`);
 }
 
 const ended = (child: ChildProcess): Promise<void> =>
@@ -107,15 +107,10 @@ const ended = (child: ChildProcess): Promise<void> =>
 
 /** `durable`: syncs like a production server, for tests that kill it. */
 export async function startPostgres({ durable = false }: { readonly durable?: boolean } = {}): Promise<PostgresServer> {
-  const programs = postgresPrograms();
-  if (programs === undefined) throw new Error('start postgres: no server program on this machine');
+  const programs = dirname(ownProgram(postgres).path);
   const dir = mkdtempSync(join(tmpdir(), 'meterfold-postgres-'));
-  await mkdir(join(dir, 'pg'));
-  await chmod(dir, 0o755);
-  if (isRoot) for (const path of [dir, join(dir, 'pg')]) chownSync(path, idOf('-u'), idOf('-g'));
-  const init = ['-D', join(dir, 'pg'), '-U', USER, '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync'];
-  execFileSync(...command(join(programs, 'initdb'), init), { stdio: 'pipe' });
-  const connection = { host: '127.0.0.1', port: await freePort(), user: USER, database: 'postgres' };
+  await createCluster(programs, dir);
+  const connection = { host: '127.0.0.1', port: await freePort(), user: POSTGRES_USER, database: 'postgres' };
   let child = await run(programs, dir, connection, durable);
   let databases = 0;
   const kill = async (signal: NodeJS.Signals): Promise<void> => {

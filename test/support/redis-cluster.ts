@@ -2,7 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { freePort } from './free-port.ts';
-import { redisProgram, type RedisServer, startRedis, until } from './redis-server.ts';
+import { type RedisServer, startRedis, until } from './redis-server.ts';
+import { redis } from './services/redis.ts';
+import { ownProgram } from './services/ways.ts';
 
 export interface RedisClusterServers {
   readonly urls: readonly string[];
@@ -22,12 +24,11 @@ async function startNode(): Promise<RedisServer> {
 }
 
 export async function startCluster(): Promise<RedisClusterServers> {
-  const program = redisProgram();
-  if (program === undefined) throw new Error('start a cluster: no server program on this machine');
+  const { path } = ownProgram(redis);
   const nodes = await Promise.all(Array.from({ length: NODES }, startNode));
   const places = nodes.map(({ port }) => `127.0.0.1:${port}`);
   const create = ['--cluster', 'create', ...places, '--cluster-replicas', '1', '--cluster-yes'];
-  execFileSync(join(dirname(program), 'redis-cli'), create, { stdio: 'pipe' });
+  execFileSync(join(dirname(path), 'redis-cli'), create, { stdio: 'pipe' });
   const admins = nodes.map((node) => node.admin());
   // It returns before the replicas are attached.
   for (const admin of admins)

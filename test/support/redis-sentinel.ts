@@ -5,7 +5,9 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from './free-port.ts';
-import { client, redisProgram, until } from './redis-server.ts';
+import { client, until } from './redis-server.ts';
+import { redis } from './services/redis.ts';
+import { ownProgram } from './services/ways.ts';
 
 export const WATCHED = 'meterfold';
 
@@ -19,8 +21,7 @@ export interface Sentinel {
 }
 
 export async function startSentinel(primaryPort: number): Promise<Sentinel> {
-  const program = redisProgram();
-  if (program === undefined) throw new Error('start sentinel: no server program on this machine');
+  const { path } = ownProgram(redis);
   const [dir, port] = [mkdtempSync(join(tmpdir(), 'meterfold-sentinel-')), await freePort()];
   const file = join(dir, 'sentinel.conf');
   const lines = [
@@ -32,7 +33,7 @@ export async function startSentinel(primaryPort: number): Promise<Sentinel> {
     `sentinel failover-timeout ${WATCHED} 4000`,
   ];
   writeFileSync(file, lines.join('\n'));
-  const child = spawn(program, [file, '--sentinel'], { stdio: 'ignore' });
+  const child = spawn(path, [file, '--sentinel'], { stdio: 'ignore' });
   const admin = client(port);
   await until(`sentinel on ${port} answers`, async () => admin.ping());
   return {

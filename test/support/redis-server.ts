@@ -1,11 +1,13 @@
 /** A real Redis of one's own: a direct child process, in a temporary directory, on a free port of 127.0.0.1. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { freePort } from './free-port.ts';
+import { redis } from './services/redis.ts';
+import { ownProgram } from './services/ways.ts';
 
 export interface RedisServer {
   readonly port: number;
@@ -20,15 +22,6 @@ export interface RedisServer {
   admin(): Redis;
   stop(): Promise<void>;
 }
-
-export const redisProgram = (): string | undefined =>
-  (process.env.PATH ?? '')
-    .split(delimiter)
-    .map((place) => join(place, 'redis-server'))
-    .find((path) => existsSync(path));
-
-export const redisVersion = (program: string): string =>
-  /v=(\S+)/.exec(execFileSync(program, ['--version'], { encoding: 'utf8' }))?.[1] ?? 'of an unknown version';
 
 const DEADLINE_MS = 20_000;
 
@@ -49,28 +42,44 @@ export async function until<T>(what: string, work: () => Promise<T | undefined |
 }
 
 /** A client that gives up at once and says nothing on its own. */
-export function client(port: number, options: Record<string, unknown> = {}): Redis {
-  const redis = new Redis({ host: '127.0.0.1', port, retryStrategy: () => 50, maxRetriesPerRequest: 1, ...options });
+export function clientOf(url: string): Redis {
+  const redis = new Redis(url, { retryStrategy: () => 50, maxRetriesPerRequest: 1 });
   redis.on('error', () => undefined);
   return redis;
+}
+
+const urlOf = (port: number): string => `redis://127.0.0.1:${port}`;
+export const client = (port: number): Redis => clientOf(urlOf(port));
+
+/** It listens on this machine alone; what it keeps in `dir`, settings say. Its title keeps these arguments. */
+export const redisArguments = (dir: string, port: number, settings: readonly string[]): string[] => {
+  const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--set-proc-title', 'no'];
+  return [...place, ...settings];
+};
+
+/** Rejects with why a server does not run: what it prints is its log. */
+async function endOf(child: ChildProcess): Promise<never> {
+  let said = '';
+  child.stdout?.on('data', (text: Buffer) => (said = (said + text.toString()).slice(-4000)));
+  await new Promise((resolve) => child.once('exit', resolve));
+  throw new Error(`redis ended:\n${said}`);
 }
 
 export async function startRedis(
   settings: readonly string[] = [],
   environment: Readonly<Record<string, string>> = {},
 ): Promise<RedisServer> {
-  const program = redisProgram();
-  if (program === undefined) throw new Error('start redis: no server program on this machine');
+  const { path } = ownProgram(redis);
   const dir = mkdtempSync(join(tmpdir(), 'meterfold-redis-'));
   const port = await freePort();
   const admins: Redis[] = [];
   let child: ChildProcess;
   const run = async (also: readonly string[] = []): Promise<void> => {
-    const own = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'no'];
-    child = spawn(program, [...own, ...settings, ...also], { stdio: 'ignore', env: { ...process.env, ...environment } });
+    const args = redisArguments(dir, port, ['--save', '', '--appendonly', 'no', ...settings, ...also]);
+    child = spawn(path, args, { stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, ...environment } });
     const probe = client(port);
     try {
-      await until(`redis on ${port} answers`, async () => probe.ping());
+      await Promise.race([until(`redis on ${port} answers`, async () => probe.ping()), endOf(child)]);
     } finally {
       probe.disconnect();
     }
@@ -84,7 +93,7 @@ export async function startRedis(
   await run();
   return {
     port,
-    url: `redis://127.0.0.1:${port}`,
+    url: urlOf(port),
     pid: () => child.pid ?? 0,
     kill,
     restart: run,

@@ -1,33 +1,43 @@
-/**
- * Which Redis the suites run against, and how to get one: by METERFOLD_TEST_REDIS_URL, by a program on this machine, or from
- * the package manager where CI=true or MF_SERVICES=fetch. In CI a missing one fails.
- */
-import { afterAll, describe } from 'vitest';
-import { redisProgram, redisVersion } from './redis-server.ts';
-import { aptInstall, mayFetch, missing, report } from './services.ts';
+/** Suites on Redis. */
+import type { Redis } from 'ioredis';
+import { clientOf, type RedisServer, startRedis, until } from './redis-server.ts';
+import { containRedis, redis } from './services/redis.ts';
+import { describeService } from './services/suites.ts';
+import type { Found, Need } from './services/ways.ts';
 
-function fetchRedis(): string | undefined {
-  if (!mayFetch) return undefined;
-  aptInstall('redis-server');
-  return redisProgram();
+/** A server, whatever it runs as. */
+export type AnyRedis = Pick<RedisServer, 'url' | 'admin' | 'stop'>;
+
+async function at(url: string, stop: () => Promise<void>): Promise<AnyRedis> {
+  const admins: Redis[] = [];
+  const admin = (): Redis => {
+    const client = clientOf(url);
+    admins.push(client);
+    return client;
+  };
+  await until('the Redis answers', async () => admin().ping());
+  return {
+    url,
+    admin,
+    stop: async () => {
+      for (const client of admins) client.disconnect();
+      await stop();
+    },
+  };
 }
 
-/** A server that is not ours. Only the conformance suite runs there, under a prefix of its own: nothing else is touched. */
-export const givenRedis = (): string | undefined => {
-  const url = process.env.METERFOLD_TEST_REDIS_URL;
-  return url === undefined || url === '' ? undefined : url;
-};
+export async function openRedis(found: Found): Promise<AnyRedis> {
+  if (found.way === 'given') return at(found.url, () => Promise.resolve());
+  if (found.way !== 'Docker') return startRedis();
+  const { host, port, stop } = await containRedis(found.image);
+  return at(`redis://${host}:${port}`, stop);
+}
 
-/** The suite, where this machine can start servers of its own, to be killed and filled. In CI a missing program fails. */
-export function describeRedis(title: string, suite: (version: string) => void): void {
-  const program = redisProgram() ?? fetchRedis();
-  if (program === undefined) {
-    missing(title, 'Redis', 'install redis-server');
-    return;
-  }
-  const name = `Redis ${redisVersion(program)}`;
-  describe(`${title} on ${name}`, () => {
-    afterAll(() => report(title, name, 'ran'));
-    suite(name);
-  });
+/** The suite; with `own`, which is the usual need, it starts servers itself. */
+export function describeRedis(
+  title: string,
+  suite: (server: string, open: () => Promise<AnyRedis>) => void,
+  need: Need = 'own',
+): void {
+  describeService(title, redis, need, (found) => suite(found.server, () => openRedis(found)));
 }

@@ -1,17 +1,15 @@
-/**
- * An S3 for the suites: METERFOLD_TEST_S3_ENDPOINT with the credentials of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else
- * versitygw from the cache (MF_CACHE, else ~/.cache/meterfold), built there by Go where CI=true or MF_SERVICES=fetch.
- */
+/** An S3 for the suites: a process of one's own, a container, or a server that is there. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateBucketCommand, PutBucketPolicyCommand, S3Client } from '@aws-sdk/client-s3';
-import { afterAll, beforeAll, describe } from 'vitest';
 import { freePort } from './free-port.ts';
-import { mayFetch, missing, report } from './services.ts';
+import { untilWithin } from './poll.ts';
+import { containS3, S3_OWNER, S3_REGION, s3Arguments } from './services/s3.ts';
+import type { Found } from './services/ways.ts';
 
 export interface Credentials {
   readonly accessKeyId: string;
@@ -30,40 +28,15 @@ export interface S3Server {
   readonly client: S3Client;
   /** A bucket of one's own. */
   bucket(): Promise<string>;
-  /** Another user, who may do in the bucket what the statements say. Undefined where the server is not ours. */
+  /** Another user, who may do in the bucket what the statements say. Undefined where only its owner can make one. */
   readonly user: ((bucket: string, statements: readonly object[]) => Promise<S3Access>) | undefined;
   stop(): Promise<void>;
 }
 
-const VERSION = '1.8.0';
-const REGION = 'us-east-1';
-const OWNER: Credentials = { accessKeyId: 'meterfold-owner', secretAccessKey: 'secret-of-the-owner' };
+export const clientOf = ({ pathStyle, ...access }: S3Access): S3Client =>
+  new S3Client({ ...access, forcePathStyle: pathStyle });
 
-const given = process.env.METERFOLD_TEST_S3_ENDPOINT ?? '';
-const cache = process.env.MF_CACHE ?? join(homedir(), '.cache', 'meterfold');
-const program = join(cache, 'bin', `versitygw-${VERSION}`);
-
-/** Built beside its place and moved there: two suites may want it at once. */
-function fetchProgram(): boolean {
-  if (!mayFetch) return false;
-  mkdirSync(join(cache, 'bin'), { recursive: true });
-  const folder = mkdtempSync(join(cache, 'bin', 'building-'));
-  const env = { ...process.env, GOBIN: folder, GOFLAGS: '-buildvcs=false -trimpath', CGO_ENABLED: '0' };
-  const install = ['install', '-ldflags', '-s -w', `github.com/versity/versitygw/cmd/versitygw@v${VERSION}`];
-  execFileSync('nice', ['-n', '15', 'go', ...install], { env, stdio: 'pipe' });
-  renameSync(join(folder, 'versitygw'), program);
-  rmSync(folder, { recursive: true });
-  return true;
-}
-
-function serverName(): string | undefined {
-  if (given !== '') return `S3 at ${new URL(given).host}`;
-  return existsSync(program) || fetchProgram() ? `versitygw ${VERSION}` : undefined;
-}
-
-const clientOf = ({ pathStyle, ...access }: S3Access): S3Client => new S3Client({ ...access, forcePathStyle: pathStyle });
-
-async function answers(endpoint: string): Promise<boolean> {
+export async function answers(endpoint: string): Promise<boolean> {
   try {
     await fetch(endpoint);
     return true;
@@ -73,12 +46,12 @@ async function answers(endpoint: string): Promise<boolean> {
 }
 
 const DEADLINE_MS = 20_000;
+const until = untilWithin(DEADLINE_MS);
 
-async function run(port: number, directory: string): Promise<ChildProcess> {
-  const [iam, buckets] = [join(directory, 'iam'), join(directory, 'buckets')];
-  for (const path of [iam, buckets]) mkdirSync(path);
-  const owner = ['--access', OWNER.accessKeyId, '--secret', OWNER.secretAccessKey, '--region', REGION];
-  const args = ['--port', `127.0.0.1:${port}`, ...owner, '--keep-alive', '--quiet', '--iam-dir', iam, 'posix', buckets];
+async function run(program: string, port: number, directory: string): Promise<ChildProcess> {
+  const [users, buckets] = [join(directory, 'users'), join(directory, 'buckets')];
+  for (const path of [users, buckets]) mkdirSync(path);
+  const args = s3Arguments(`127.0.0.1:${port}`, users, buckets);
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.on('data', (text: Buffer) => (said = (said + text.toString()).slice(-4000)));
@@ -96,68 +69,78 @@ async function bucketOf(client: S3Client): Promise<string> {
   return Bucket;
 }
 
-async function ownServer(): Promise<S3Server> {
-  const directory = mkdtempSync(join(tmpdir(), 'meterfold-s3-'));
-  const port = await freePort();
-  const child = await run(port, directory);
-  const endpoint = `http://127.0.0.1:${port}`;
-  const access: S3Access = { endpoint, region: REGION, pathStyle: true, credentials: OWNER };
+/** One that answers at `endpoint`, whatever it runs as. */
+function serverAt(access: S3Access, user: S3Server['user'], stop: () => Promise<void>): S3Server {
   const client = clientOf(access);
   return {
     access,
     client,
     bucket: () => bucketOf(client),
-    user: async (bucket, statements) => {
-      const credentials = { accessKeyId: `user-${randomUUID()}`, secretAccessKey: randomUUID() };
-      const owner = ['--access', OWNER.accessKeyId, '--secret', OWNER.secretAccessKey, '--endpoint-url', endpoint];
-      const user = ['--access', credentials.accessKeyId, '--secret', credentials.secretAccessKey, '--role', 'user'];
-      execFileSync(program, ['admin', ...owner, 'create-user', ...user], { stdio: 'pipe' });
-      const Statement = statements.map((statement) => ({ ...statement, Principal: credentials.accessKeyId }));
-      const Policy = JSON.stringify({ Version: '2012-10-17', Statement });
-      await client.send(new PutBucketPolicyCommand({ Bucket: bucket, Policy }));
-      return { ...access, credentials };
-    },
+    user,
     stop: async () => {
       client.destroy();
-      const ended = new Promise((resolve) => child.once('exit', resolve));
-      child.kill('SIGTERM');
-      await ended;
-      await rm(directory, { recursive: true, force: true });
+      await stop();
     },
   };
 }
 
-/** A server that is not ours: its buckets stay, empty them by a lifecycle rule. */
-async function givenServer(): Promise<S3Server> {
-  const { AWS_ACCESS_KEY_ID = '', AWS_SECRET_ACCESS_KEY = '', AWS_REGION = REGION } = process.env;
-  const credentials = { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY };
-  const access: S3Access = { endpoint: given, region: AWS_REGION, pathStyle: true, credentials };
-  const client = clientOf(access);
-  const stop = async (): Promise<void> => {
+/** Another user, made by the owner; the bucket's policy lets them do what the statements say. */
+const userOf =
+  (program: string, access: S3Access): NonNullable<S3Server['user']> =>
+  async (bucket, statements) => {
+    const credentials = { accessKeyId: `user-${randomUUID()}`, secretAccessKey: randomUUID() };
+    const owner = ['--access', S3_OWNER.accessKeyId, '--secret', S3_OWNER.secretAccessKey];
+    const made = ['--access', credentials.accessKeyId, '--secret', credentials.secretAccessKey, '--role', 'user'];
+    execFileSync(program, ['admin', ...owner, '--endpoint-url', access.endpoint, 'create-user', ...made], { stdio: 'pipe' });
+    const Statement = statements.map((statement) => ({ ...statement, Principal: credentials.accessKeyId }));
+    const Policy = JSON.stringify({ Version: '2012-10-17', Statement });
+    const client = clientOf(access);
+    await client.send(new PutBucketPolicyCommand({ Bucket: bucket, Policy }));
     client.destroy();
+    return { ...access, credentials };
   };
-  return { access, client, bucket: () => bucketOf(client), user: undefined, stop };
+
+const ownedAt = (endpoint: string): S3Access => ({
+  ...{ endpoint, region: S3_REGION, pathStyle: true },
+  credentials: S3_OWNER,
+});
+
+async function ownServer(program: string): Promise<S3Server> {
+  const directory = mkdtempSync(join(tmpdir(), 'meterfold-s3-'));
+  const port = await freePort();
+  const child = await run(program, port, directory);
+  const access = ownedAt(`http://127.0.0.1:${port}`);
+  return serverAt(access, userOf(program, access), async () => {
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGTERM');
+    await ended;
+    await rm(directory, { recursive: true, force: true });
+  });
 }
 
-/** Whether `user` is there: users of a server that is not ours are its owner's to make. */
-export const hasUsers = given === '';
+/** Without users: the program that makes them is inside. */
+async function containedServer(image: string): Promise<S3Server> {
+  const { host, port, stop } = await containS3(image);
+  const endpoint = `http://${host}:${port}`;
+  await until(`S3 in Docker answers on ${port}`, () => answers(endpoint));
+  return serverAt(ownedAt(endpoint), undefined, stop);
+}
 
-/** The suite over an S3. In CI a missing one is a failing test; elsewhere it is reported as missing. */
-export function describeS3(title: string, suite: (server: () => S3Server) => void): void {
-  const name = serverName();
-  if (name === undefined) {
-    missing(title, 'S3', 'set METERFOLD_TEST_S3_ENDPOINT, or install Go');
-    return;
+/** A server that is not ours, with the credentials of AWS_*: its buckets stay, empty them by a lifecycle rule. */
+function givenServer(endpoint: string): S3Server {
+  const { AWS_ACCESS_KEY_ID = '', AWS_SECRET_ACCESS_KEY = '', AWS_REGION = S3_REGION } = process.env;
+  const credentials = { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY };
+  return serverAt({ endpoint, region: AWS_REGION, pathStyle: true, credentials }, undefined, () => Promise.resolve());
+}
+
+export async function openS3(found: Found): Promise<S3Server> {
+  switch (found.way) {
+    case 'given':
+      return givenServer(found.url);
+    case 'Docker':
+      return containedServer(found.image);
+    case 'program':
+    case 'fetched':
+      return ownServer(found.program.path);
   }
-  describe(`${title} on ${name}`, () => {
-    let server: S3Server | undefined;
-    beforeAll(async () => {
-      server = await (given === '' ? ownServer() : givenServer());
-    });
-    afterAll(async () => {
-      await server?.stop();
-      report(title, name, 'ran');
-    });
-    suite(() => server!);
-  });
 }
