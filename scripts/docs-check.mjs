@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { generated as configuration } from './config-reference.mjs';
 import { generated as chart } from './helm-reference.mjs';
+import { generated as metrics } from './metrics-reference.mjs';
 import { generated as schemas } from './schemas.mjs';
 
 const faults = [];
@@ -16,6 +17,7 @@ const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--excl
 
 if (read('docs/configuration.md') !== (await configuration()))
   faults.push('docs/configuration.md is not current: npm run generate');
+if (read('docs/metrics.md') !== (await metrics())) faults.push('docs/metrics.md is not current: npm run generate');
 if (read('src/domain/schemas.ts') !== schemas()) faults.push('src/domain/schemas.ts is not current: npm run generate');
 for (const [path, content] of Object.entries(await chart()))
   if (read(path) !== content) faults.push(`${path} is not current: npm run generate`);

@@ -13,6 +13,7 @@ import { MeterError } from '../errors.ts';
 import { openFacts } from '../observe/facts.ts';
 import type { Logger } from '../observe/log.ts';
 import { openRegistry } from '../observe/metrics.ts';
+import { showRoles } from '../observe/roles.ts';
 import { showStandings } from '../observe/standings.ts';
 import { runRole } from '../runtime/role.ts';
 import type { httpServer as HttpServer } from '../serving/http/server.ts';
@@ -156,6 +157,7 @@ async function startWith({ config, given, roles, processors, stores, httpServer 
   const query = queryService(config, stores, clock, lineages);
   const rebuilder = rebuilderOf(stores, ports, settings);
   showStandings(registry, stores.log);
+  showRoles(registry, roles);
   const http = httpPorts({ config, stores, query, ports, registry, facts, settings, roles, edge, rebuilder });
   const app = httpServer(
     http,

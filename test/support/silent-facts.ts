@@ -18,8 +18,12 @@ export function recordedFacts(): { facts: Facts; told: Told[]; count: (fact: key
     'applied',
     'cropped',
     'sealed',
+    'adopted',
     'published',
     'rejected',
+    'misrouted',
+    'ticked',
+    'stocked',
     'redriven',
     'healing',
     'relayed',
@@ -31,6 +35,7 @@ export function recordedFacts(): { facts: Facts; told: Told[]; count: (fact: key
     'rebuilt',
     'waiting',
     'recovered',
+    'released',
     'stopped',
   ];
   const facts = Object.fromEntries(names.map((name) => [name, tell(name)])) as unknown as Facts;

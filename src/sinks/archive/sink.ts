@@ -80,6 +80,8 @@ export class ArchiveSink implements Sink {
     this.#head = closed.next;
     this.#ports.facts.sealed(row, (this.#ports.clock.now() - began) / 1000);
     for (const { code } of rejects) this.#ports.facts.rejected(code, 1);
+    const misrouted = placed.filter(({ verdict }) => verdict === 'MISROUTED').length;
+    if (misrouted > 0) this.#ports.facts.misrouted(misrouted);
     return outcome;
   }
 
@@ -90,7 +92,10 @@ export class ArchiveSink implements Sink {
     const bytes = await encodeObject(records, row);
     if ((await this.#ports.archive.put(key, bytes)) === 'stored') return { key, sha256: sha256(bytes), bytes: bytes.length };
     const stored = await this.#ports.archive.get(key);
-    if (sha256(stored) !== sha256(bytes)) demandSameRecords(row, await decodeObject(stored), records);
+    if (sha256(stored) !== sha256(bytes)) {
+      demandSameRecords(row, await decodeObject(stored), records);
+      this.#ports.facts.adopted(row.lineage, row.segment);
+    }
     return { key, sha256: sha256(stored), bytes: stored.length };
   }
 }
