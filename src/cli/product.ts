@@ -107,7 +107,8 @@ async function openShaped(config: Config, clock: Clock, roles: ReadonlySet<RoleN
 
 const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost']);
 
-function demandLoopback({ host, insecure }: Config): void {
+/** Throws BAD_CONFIG. */
+export function demandLoopback({ host, insecure }: Config): void {
   if (insecure || LOOPBACK.has(host)) return;
   throw new MeterError('BAD_CONFIG', `listen on ${host}: without API keys only loopback addresses are served`, {
     field: 'host',
