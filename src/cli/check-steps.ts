@@ -173,7 +173,7 @@ function kafka(config: Config, brokers: readonly string[], clock: Clock): Group 
     return inspectKafka(kafkaOptionsOf(config, brokers, clock));
   });
   const steps = [
-    { check: 'log: topic', field: 'kafkaTopic', run: async () => (await first()).topic() },
+    { check: 'log: topic', field: 'kafkaBrokers', run: async () => (await first()).topic() },
     { check: 'log: settings of the topic', field: 'kafkaTopic', run: async () => (await first()).settings() },
     { check: 'log: group', field: 'kafkaGroup', run: async () => (await first()).group(config.kafkaGroup) },
   ];

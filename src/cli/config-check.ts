@@ -15,11 +15,17 @@ export interface CheckRow {
   readonly allowed?: string;
 }
 
+/** What servers' own parts call a setting. */
+const ALIASES: ReadonlyMap<string, string> = new Map([
+  ['topic', 'kafkaTopic'],
+  ['brokers', 'kafkaBrokers'],
+]);
 const names: ReadonlySet<string> = new Set(SETTINGS.map(({ name }) => name));
 
 function faultOf({ check, field }: Step, error: unknown): CheckRow {
   const detail = error instanceof MeterError ? error.detail : {};
-  const of = detail.field !== undefined && names.has(detail.field) ? detail.field : field;
+  const named = ALIASES.get(detail.field ?? '') ?? detail.field;
+  const of = named !== undefined && names.has(named) ? named : field;
   const { message } = asError(error);
   return {
     check,

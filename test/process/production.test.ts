@@ -111,7 +111,7 @@ function suite(kafka: () => TestKafka, s3: () => S3Server, database: TestDatabas
     const pids = await Promise.all(
       (await readdir(folder)).filter((file) => file.endsWith('.pid')).map((file) => readFile(join(folder, file), 'utf8')),
     );
-    await shell('stop').catch(() => undefined);
+    await shell('stop');
     await until('all are gone', () => Promise.resolve(!pids.map(Number).some(isThere)));
   });
 }

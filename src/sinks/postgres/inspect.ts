@@ -1,6 +1,6 @@
 /** What a PostgreSQL must be, and may let this user do, before anything is entrusted to it. Reads alone. */
 import { MeterError } from '../../errors.ts';
-import { layoutSteps } from './migrate.ts';
+import { layoutSteps, layoutTexts } from './migrate.ts';
 import { type Queryable, run } from './pool.ts';
 
 const LEAST_VERSION = 150_000;
@@ -49,13 +49,16 @@ async function demandMakes(on: Queryable): Promise<Makes> {
   throw refused(where, allowed);
 }
 
-/** Tables of the layout that are not this user's to read, write and change. */
+/** Others may have tables of their own in the same schema. */
+const tablesOf = (texts: readonly string[]): string[] => [
+  ...new Set(texts.flatMap((text) => [...text.matchAll(/^CREATE TABLE (\w+)/gm)].map(([, name = '']) => name))),
+];
+
+/** Tables that this user may not read and write; months are made by the owner of `usage_hourly` alone. */
 const FOREIGN = `SELECT relname AS name FROM pg_class
-  WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT pg_has_role(relowner, 'USAGE')
-    AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT') AND has_table_privilege(oid, 'UPDATE')
-      AND has_table_privilege(oid, 'DELETE'))
-  UNION SELECT relname FROM pg_class
-  WHERE relnamespace = current_schema()::regnamespace AND relname = 'usage_hourly' AND NOT pg_has_role(relowner, 'USAGE')
+  WHERE relnamespace = current_schema()::regnamespace AND relname = ANY ($1::text[]) AND NOT pg_has_role(relowner, 'USAGE')
+    AND (relname = 'usage_hourly' OR NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT')
+      AND has_table_privilege(oid, 'UPDATE') AND has_table_privilege(oid, 'DELETE')))
   ORDER BY 1`;
 
 /**
@@ -66,7 +69,8 @@ export async function demandLayout(on: Queryable): Promise<{ readonly isWhole: b
   const { there, missing } = await layoutSteps(on);
   const { me, schema } = await demandMakes(on);
   if (there.length === 0) return { isWhole: false, told: `empty: the first start makes the tables in ${schema ?? ''}` };
-  const foreign = (await run<{ name: string }>(on, 'ask whose the tables are', FOREIGN)).map(({ name }) => name);
+  const own = tablesOf(layoutTexts());
+  const foreign = (await run<{ name: string }>(on, 'ask whose the tables are', FOREIGN, [own])).map(({ name }) => name);
   if (foreign.length > 0)
     throw refused(`${me} may not use ${foreign.join(', ')}`, `the owner of the tables, or a role that it is in`);
   if (missing.length === 0) return { isWhole: true, told: `${there.at(-1) ?? ''} is there` };

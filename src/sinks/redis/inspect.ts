@@ -1,9 +1,10 @@
 /** What a Redis must be, and may let this user do, before anything is entrusted to it. What is written is gone at the end. */
 import { randomUUID } from 'node:crypto';
 import type { Cluster, Redis } from 'ioredis';
-import { BucketKeys } from './keys.ts';
+import { asError, MeterError } from '../../errors.ts';
 import { connectRedis, serversOf } from './connection.ts';
 import { redisFailure } from './failures.ts';
+import { BucketKeys } from './keys.ts';
 import { checkServers } from './server-checks.ts';
 import type { RedisSpeedStoreOptions } from './store.ts';
 
@@ -62,13 +63,21 @@ redis.call('mget', KEYS[2])
 redis.call('unlink', KEYS[1], KEYS[2])
 return 1`;
 
+/** As docs/component-spec.md says it. */
+const rightsOf = (prefix: string): string =>
+  `~${prefix}{* +eval +evalsha +hget +hset +hdel +hmget +hgetall +hincrby +mget +mset +unlink +info`;
+
 /** A script that fails is not rolled back: what it left is taken away, where that is allowed. */
 async function useRights(redis: Redis | Cluster, prefix: string): Promise<void> {
-  const names = ['h', 's'].map((kind) => `${prefix}{check}${kind}:${randomUUID()}`) as [string, string];
+  const names = ['h', 's'].map((kind) => `${prefix}{check}${kind}:${randomUUID()}`);
   try {
-    await attempt('use the rights that scripts need', () => redis.eval(USES, names.length, ...names));
-  } catch (error) {
+    await redis.eval(USES, names.length, ...names);
+  } catch (cause) {
     await redis.unlink(...names).catch(() => undefined);
-    throw error;
+    const failure = redisFailure(cause, 'use the rights that scripts need');
+    if (failure instanceof MeterError && failure.kind === 'transient') throw failure;
+    // A command that a script may not run has no code of its own.
+    const what = `redis: scripts may not do all that they need to: ${asError(cause).message}`;
+    throw new MeterError('SPEED_MISCONFIGURED', what, { allowed: `ACL SETUSER … ${rightsOf(prefix)}`, cause });
   }
 }
