@@ -88,7 +88,7 @@ function suite(kafka: () => TestKafka, s3: () => S3Server, database: TestDatabas
   const shell = async (name: string): Promise<string> => {
     const text = blocks.get(name);
     if (text === undefined) throw new Error(`docs/production.md has no block ${name}`);
-    const { stdout } = await run('bash', ['-c', text], { cwd: ROOT, env: env as NodeJS.ProcessEnv, timeout: 120_000 });
+    const { stdout } = await run('bash', ['-c', text], { cwd: ROOT, env: env, timeout: 120_000 });
     return stdout;
   };
   const answer = async (): Promise<Answer> => JSON.parse(await shell('query')) as Answer;
@@ -119,11 +119,9 @@ function suite(kafka: () => TestKafka, s3: () => S3Server, database: TestDatabas
 /** A zombie whose parent has not asked for it yet is gone as well. */
 function isThere(pid: number): boolean {
   try {
-    return (
-      execFileSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' })
-        .trim()
-        .startsWith('Z') === false
-    );
+    return !execFileSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' })
+      .trim()
+      .startsWith('Z');
   } catch {
     return false;
   }

@@ -1,12 +1,13 @@
 /** What a cluster, its topic and a group must be before anything is entrusted to them: asked, and nothing joined or written. */
-import { MeterError } from '../../errors.ts';
-import { Cluster, unavailable } from './cluster.ts';
+import { kindOf, MeterError } from '../../errors.ts';
+import { type Cluster, unavailable } from './cluster.ts';
 import { PROTOCOL } from './group.ts';
 import { clusterOf, demandTopic } from './log.ts';
 import { DEFAULTS, type KafkaLogOptions } from './options.ts';
 import { demandSettings } from './topic-settings.ts';
 
-const [PURPOSE, GROUP] = ['check', 0];
+const PURPOSE = 'check';
+const GROUP = 0;
 
 /** The steps, in the order in which they make sense. Each answers what it found, or throws why not. */
 export interface KafkaInspection extends AsyncDisposable {
@@ -28,9 +29,27 @@ export async function inspectKafka(options: KafkaLogOptions): Promise<KafkaInspe
       await demandSettings(cluster, least);
       return `an immutable log; writes are acknowledged by at least ${String(least)}`;
     },
-    group: (groupId) => lookAtGroup(cluster, groupId),
+    group: (groupId) => patiently(options, () => lookAtGroup(cluster, groupId)),
     [Symbol.asyncDispose]: () => cluster.links.close(),
   };
+}
+
+/** Between two tries, ms. */
+const AGAIN_MS = 250;
+
+/** A cluster that was never asked for a group makes the topic for it now, and knows no coordinator until that is there. */
+async function patiently<T>(
+  { clock, patienceMs = DEFAULTS.patienceMs }: KafkaLogOptions,
+  look: () => Promise<T>,
+): Promise<T> {
+  for (const began = clock.now(); ;) {
+    try {
+      return await look();
+    } catch (error) {
+      if (kindOf(error) !== 'transient' || Math.abs(clock.now() - began) >= patienceMs) throw error;
+    }
+    await clock.sleep(AGAIN_MS);
+  }
 }
 
 /** Throws LOG_MISCONFIGURED for a group of another kind: its members and ours would refuse each other. */
