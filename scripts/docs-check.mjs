@@ -4,6 +4,8 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { generated as configuration } from './config-reference.mjs';
+import { generated as chart } from './helm-reference.mjs';
+import { generated as metrics } from './metrics-reference.mjs';
 import { generated as schemas } from './schemas.mjs';
 
 const faults = [];
@@ -15,7 +17,10 @@ const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--excl
 
 if (read('docs/configuration.md') !== (await configuration()))
   faults.push('docs/configuration.md is not current: npm run generate');
+if (read('docs/metrics.md') !== (await metrics())) faults.push('docs/metrics.md is not current: npm run generate');
 if (read('src/domain/schemas.ts') !== schemas()) faults.push('src/domain/schemas.ts is not current: npm run generate');
+for (const [path, content] of Object.entries(await chart()))
+  if (read(path) !== content) faults.push(`${path} is not current: npm run generate`);
 
 // Promises: `**SPD-1**` in the specification, `SPD-1:` at the start of a test's name.
 const promised = new Set([...read('docs/component-spec.md').matchAll(/\*\*([A-Z]{2,4}-\d+)\*\*/g)].map(([, id]) => id));

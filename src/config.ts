@@ -47,6 +47,7 @@ export interface Config {
   readonly maxUnsettled: number;
   readonly gcGraceMs: number;
   readonly drainMs: number;
+  readonly showStoppedMs: number;
   readonly afterTimeoutMs: number;
   readonly maxBodyBytes: number;
   readonly maxEventsPerRequest: number;

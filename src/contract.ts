@@ -656,6 +656,18 @@ export interface Tables {
 
 // ------------------------------------------------------------------------------------------------ what operators see
 
+export interface Stock {
+  readonly lineages: readonly {
+    readonly lineage: string;
+    /** Sealed segments that are not published. */
+    readonly behind: number;
+    /** Arrival that the batch view reaches, ms. */
+    readonly publishedArrival: number;
+  }[];
+  /** How long the record that is the oldest of the outbox has been seen there, ms. */
+  readonly outboxMs: number;
+}
+
 /** One method per operator-visible fact; each makes its log line and its metric together. */
 export interface Facts {
   accepted(events: number): void;
@@ -666,13 +678,22 @@ export interface Facts {
   processorFaulted(processor: string, what: string, error?: unknown): void;
   /** `from` or `to` undefined: it is new, or no longer used. */
   processorChanged(processor: string, from: number | undefined, to: number | undefined): void;
-  applied(lineage: string, records: number): void;
+  /** `arrival`: running maximum behind them, ms. */
+  applied(lineage: string, records: number, arrival: number): void;
   cropped(lineage: string, records: number): void;
   sealed(row: SegmentRow, seconds: number): void;
   /** The log had let go of what was not read yet: records are lost. */
   gapped(row: SegmentRow, gap: RecordedGap): void;
+  /** The archive held the segment's records already, in other bytes: they stand. */
+  adopted(lineage: string, segment: number): void;
   published(lineage: string, segment: number, events: number, seconds: number): void;
   rejected(code: string, records: number): void;
+  /** They lay in another lineage than their home, and went into the outbox. */
+  misrouted(records: number): void;
+  /** A tick went into every lineage. */
+  ticked(): void;
+  /** How far the batch view and the outbox are behind. */
+  stocked(stock: Stock): void;
   /** Rejects with this code were put into the outbox. */
   redriven(code: string, rejects: number): void;
   healing(lineage: string, buckets: number): void;
@@ -690,5 +711,7 @@ export interface Facts {
   /** A dependency failed and is waited for. */
   waiting(what: string, error: unknown): void;
   recovered(what: string): void;
+  /** This process has no more to do with it, whether it works or not. */
+  released(what: string): void;
   stopped(what: string, error: unknown): void;
 }

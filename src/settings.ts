@@ -258,6 +258,15 @@ export const SETTINGS: readonly Setting[] = [
     description: 'How long a stop waits for work under way, ms.',
   },
   {
+    name: 'showStoppedMs',
+    type: 'integer',
+    default: 30_000,
+    least: 0,
+    most: HOUR,
+    description:
+      'How long a role that stopped for good goes on saying why on /metrics and /readyz before its process ends, ms: longer than between two scrapes. `dev` ends at once.',
+  },
+  {
     name: 'afterTimeoutMs',
     type: 'integer',
     default: 5000,

@@ -13,6 +13,7 @@ import { publishLineage } from './batch/publisher.ts';
 import { type Redriven, redrive, type RedriveRequest } from './batch/redrive.ts';
 import { relay } from './batch/relay.ts';
 import { trimLineage } from './batch/retention.ts';
+import { type Oldest, takeStock } from './batch/stock.ts';
 import type { Clock } from './clock.ts';
 import type {
   Archive,
@@ -105,6 +106,8 @@ const RELAY_MS = 1000;
 const BACKFILL_MS = 500;
 const RETENTION_MS = 10_000;
 const MONTHS_MS = 3_600_000;
+/** As often as metrics are scraped. */
+const STOCK_MS = 5000;
 
 /** worker: one lane a lineage, of all or of its share. Resolves when `stop` aborted and all lanes have drained. */
 export const work = (p: Ports, s: Settings, topology: Topology, stop: AbortSignal, sharing?: Sharing): Promise<void> => {
@@ -160,8 +163,17 @@ export const relaying = (p: Ports): Role => ({
 export const ticker = (p: Ports, { tickMs }: Settings): Role => ({
   name: 'ticker',
   everyMs: tickMs,
-  step: () => p.log.control({ type: 'tick' }),
+  step: async () => {
+    await p.log.control({ type: 'tick' });
+    p.facts.ticked();
+  },
 });
+
+/** stock: how far the batch view and the outbox are behind, for metrics. */
+export const stock = (p: Ports): Role => {
+  let oldest: Oldest | undefined;
+  return { name: 'stock', everyMs: STOCK_MS, step: async () => void (oldest = await takeStock(p, oldest)) };
+};
 
 /** retention: what is published and old leaves the log. */
 export const retention = (p: Ports, { logRetentionMs: keepMs }: Settings): Role => {
@@ -206,7 +218,7 @@ const loops: Readonly<Record<RoleName, (p: Ports, s: Settings, sealed: Wake) => 
   worker: () => [],
   publisher: (p, _, sealed) => [publisher(p, sealed), backfill(p)],
   relay: (p) => [relaying(p)],
-  scheduler: (p, s) => [ticker(p, s), collector(p, s), months(p), retention(p, s), expiry(p, s)],
+  scheduler: (p, s) => [ticker(p, s), collector(p, s), months(p), retention(p, s), expiry(p, s), stock(p)],
   api: (p) => [lookout(p)],
 };
 

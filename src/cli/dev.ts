@@ -42,6 +42,12 @@ export const role = (name: RoleName, config: Config, context: Context, stop: Abo
     context.streams.out(`${name} ready on ${url}`);
   });
 
+/** What stopped for good is shown until it was scraped: a process that is gone tells nobody why. */
+const showStopped = async (ms: number, stop: AbortSignal, error: unknown): Promise<never> => {
+  await systemClock.sleep(ms, stop);
+  throw error;
+};
+
 interface Context {
   readonly random: () => number;
   readonly streams: Streams;
@@ -49,6 +55,7 @@ interface Context {
 type Given = Pick<ProductPorts, 'random' | 'roles'>;
 
 async function runUntil(config: Config, given: Given, stop: AbortSignal, greet: (url: string) => void): Promise<number> {
+  const [{ roles }, { showStoppedMs: ms }] = [given, config];
   const log = openLog({ level: config.logLevel });
   const product = await startProduct(config, { ...given, clock: systemClock, log });
   const stopped = new Promise<'stopped'>((resolve) => {
@@ -56,9 +63,10 @@ async function runUntil(config: Config, given: Given, stop: AbortSignal, greet: 
     stop.addEventListener('abort', () => resolve('stopped'), { once: true });
   });
   try {
-    await Promise.race([product.ready(), product.failed, stopped]);
+    const failed = product.failed.catch((error: unknown) => showStopped(roles === undefined ? 0 : ms, stop, error));
+    await Promise.race([product.ready(), failed, stopped]);
     if (!stop.aborted) greet(product.url);
-    await Promise.race([product.failed, stopped]);
+    await Promise.race([failed, stopped]);
   } finally {
     await product.close();
   }

@@ -4,11 +4,15 @@ import type { Archive, SpeedStore } from '../contract.ts';
 import { MeterError } from '../errors.ts';
 import type { OpenedLog } from '../log-module.ts';
 import { fileArchive, sweepTemporaries } from '../sinks/archive/files.ts';
+import type { S3Options } from '../sinks/archive/s3-client.ts';
 import { MemorySpeedStore } from '../sinks/memory/store.ts';
 import { expand, type ExpandRequest } from '../sources/generations/expand.ts';
 import { openGenerations } from '../sources/generations/log.ts';
 import { postgresGenerations } from '../sources/generations/postgres.ts';
 import type { LogPorts } from './open-log.ts';
+import type { Clock } from '../clock.ts';
+import type { RedisSpeedStoreOptions } from '../sinks/redis/store.ts';
+import type { KafkaLogOptions } from '../sources/kafka/options.ts';
 
 export interface Opened<T> {
   readonly port: T;
@@ -23,15 +27,13 @@ const [SMALL_FORMAT, LARGE_FORMAT] = [1, 2];
 
 /** Throws BAD_CONFIG, ARCHIVE_MISCONFIGURED, ARCHIVE_UNAVAILABLE. */
 export async function openArchive(config: Config, archiveDir: string): Promise<Opened<Archive>> {
-  const { s3Bucket: bucket, s3Prefix, s3Region, s3Endpoint, s3KmsKeyId, s3PathStyle: pathStyle } = config;
-  if (bucket === undefined) {
+  const options = s3OptionsOf(config);
+  if (options === undefined) {
     await sweepTemporaries(archiveDir);
     return { port: fileArchive(archiveDir), close: nothing };
   }
-  demandLarge(firstFormat(config));
   const { openS3Archive } = await import('../sinks/archive/s3.ts');
-  const given = { prefix: s3Prefix, region: s3Region, endpoint: s3Endpoint, kmsKeyId: s3KmsKeyId };
-  const archive = await openS3Archive({ bucket, pathStyle, ...defined(given) });
+  const archive = await openS3Archive(options);
   return {
     port: archive,
     close: () => {
@@ -39,6 +41,15 @@ export async function openArchive(config: Config, archiveDir: string): Promise<O
       return nothing();
     },
   };
+}
+
+/** Undefined: the archive is a directory. Throws BAD_CONFIG. */
+export function s3OptionsOf(config: Config): S3Options | undefined {
+  const { s3Bucket: bucket, s3Prefix, s3Region, s3Endpoint, s3KmsKeyId, s3PathStyle: pathStyle } = config;
+  if (bucket === undefined) return undefined;
+  demandLarge(firstFormat(config));
+  const given = { prefix: s3Prefix, region: s3Region, endpoint: s3Endpoint, kmsKeyId: s3KmsKeyId };
+  return { bucket, pathStyle, ...defined(given) };
 }
 
 /** Of lineages that are read for the first time. */
@@ -56,26 +67,39 @@ function demandLarge(format: number): void {
 
 /** Throws BAD_CONFIG, SPEED_MISCONFIGURED, SPEED_UNAVAILABLE. */
 export async function openSpeedStore(config: Config): Promise<Opened<SpeedStore>> {
-  const { redisUrls: urls, redisMode: mode, redisSentinelName, redisPrefix: prefix, buckets } = config;
-  if (urls === undefined) return { port: new MemorySpeedStore(buckets), close: nothing };
-  if (mode === 'sentinel' && redisSentinelName === undefined) throw needs('redisMode', mode, 'redisSentinelName');
+  const options = redisOptionsOf(config);
+  if (options === undefined) return { port: new MemorySpeedStore(config.buckets), close: nothing };
   const { openRedisSpeedStore } = await import('../sinks/redis/store.ts');
-  const given = defined({ sentinelName: redisSentinelName });
-  const store = await openRedisSpeedStore({ urls, mode, prefix, buckets, ...given });
+  const store = await openRedisSpeedStore(options);
   return { port: store, close: () => store.close() };
+}
+
+/** Undefined: counters are in this process. Throws BAD_CONFIG. */
+export function redisOptionsOf(config: Config): RedisSpeedStoreOptions | undefined {
+  const { redisUrls: urls, redisMode: mode, redisSentinelName, redisPrefix: prefix, buckets } = config;
+  if (urls === undefined) return undefined;
+  if (mode === 'sentinel' && redisSentinelName === undefined) throw needs('redisMode', mode, 'redisSentinelName');
+  return { urls, mode, prefix, buckets, ...defined({ sentinelName: redisSentinelName }) };
 }
 
 /** Throws BAD_CONFIG, LOG_MISCONFIGURED, INSTALLATION_DIFFERS, LOG_UNAVAILABLE. */
 export async function openKafka({ config, clock, pool }: LogPorts, brokers: readonly string[]): Promise<OpenedLog> {
-  const { kafkaTopic: topic, partitions, kafkaMinInsyncReplicas: minInsyncReplicas, kafkaTls, kafkaGroup: groupId } = config;
-  if (topic === undefined) throw needs('kafkaBrokers', brokers.join(), 'kafkaTopic');
+  const { partitions, kafkaGroup: groupId } = config;
+  const options = kafkaOptionsOf(config, brokers, clock);
   const { openKafkaLog } = await import('../sources/kafka/log.ts');
-  const given = defined({ tls: kafkaTls ? {} : undefined, sasl: saslOf(config) });
-  const open = (name: string, of: number) =>
-    openKafkaLog({ brokers, topic: name, partitions: of, clock, minInsyncReplicas, ...given });
+  const open = (topic: string, of: number) => openKafkaLog({ ...options, topic, partitions: of });
+  const { topic } = options;
   const of = { registry: postgresGenerations(pool), first: { topic, partitions }, open };
   const log = await openGenerations({ ...of, name: `kafka topic ${topic}`, clock, groupId });
   return Object.assign(log, { expand: (to: ExpandRequest, stop: AbortSignal) => expand(of, to, stop) });
+}
+
+/** Throws BAD_CONFIG. */
+export function kafkaOptionsOf(config: Config, brokers: readonly string[], clock: Clock): KafkaLogOptions {
+  const { kafkaTopic: topic, partitions, kafkaMinInsyncReplicas: minInsyncReplicas, kafkaTls } = config;
+  if (topic === undefined) throw needs('kafkaBrokers', brokers.join(), 'kafkaTopic');
+  const given = defined({ tls: kafkaTls ? {} : undefined, sasl: saslOf(config) });
+  return { brokers, topic, partitions, clock, minInsyncReplicas, ...given };
 }
 
 function saslOf({ kafkaSaslMechanism: mechanism, kafkaUsername: username, kafkaPassword: password }: Config) {

@@ -13,6 +13,7 @@ import { MeterError } from '../errors.ts';
 import { openFacts } from '../observe/facts.ts';
 import type { Logger } from '../observe/log.ts';
 import { openRegistry } from '../observe/metrics.ts';
+import { showRoles } from '../observe/roles.ts';
 import { showStandings } from '../observe/standings.ts';
 import { runRole } from '../runtime/role.ts';
 import type { httpServer as HttpServer } from '../serving/http/server.ts';
@@ -106,7 +107,8 @@ async function openShaped(config: Config, clock: Clock, roles: ReadonlySet<RoleN
 
 const LOOPBACK: ReadonlySet<string> = new Set(['127.0.0.1', '::1', 'localhost']);
 
-function demandLoopback({ host, insecure }: Config): void {
+/** Throws BAD_CONFIG. */
+export function demandLoopback({ host, insecure }: Config): void {
   if (insecure || LOOPBACK.has(host)) return;
   throw new MeterError('BAD_CONFIG', `listen on ${host}: without API keys only loopback addresses are served`, {
     field: 'host',
@@ -157,6 +159,7 @@ async function startWith({ config, given, roles, processors, stores, httpServer 
   const query = queryService(config, stores, clock, { lineages, gaps: gaps.known });
   const rebuilder = rebuilderOf(stores, ports, settings);
   showStandings(registry, stores.log);
+  showRoles(registry, roles);
   const http = httpPorts({
     ...{ config, stores, query, gaps: gaps.known, ports, registry, facts, settings, roles, edge, rebuilder },
   });

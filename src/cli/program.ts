@@ -1,7 +1,7 @@
 /** The commands and their options. Each loads what it needs when it runs: a start waits for no module of another command. */
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { type Config, envName, parseConfig, shownConfig } from '../config.ts';
 import { SETTINGS } from '../settings.ts';
 import { MeterError } from '../errors.ts';
@@ -251,7 +251,14 @@ function addSchemas(root: Command, context: Context, done: Done): void {
 function addConfig(root: Command, context: Context, done: Done): void {
   opening(root.command('config').description('print the effective configuration, or everything that is wrong with it'))
     .option('--json', 'print JSON')
-    .action(async (flags: Flags & JsonFlag) => {
+    .option('--check', 'try every server, right and setting; exit 1 where anything is at fault. Nothing is changed')
+    .addOption(new Option('--role <role>', 'with --check: what this role needs').choices(Object.keys(ROLES)))
+    .action(async (flags: Flags & JsonFlag & { readonly check?: boolean; readonly role?: RoleName }) => {
+      if (flags.check === true) {
+        const { configCheckCommand } = await import('./config-check.ts');
+        done(await configCheckCommand(() => configOf(context, flags), flags, context.streams));
+        return;
+      }
       const config = await configOf(context, flags);
       const { declaredBy } = await import('./schemas.ts');
       const shown = { ...shownConfig(config), ...(await declaredBy(config)) };

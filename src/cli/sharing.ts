@@ -16,8 +16,14 @@ const NEEDS = {
 
 /** Throws BAD_CONFIG naming the first setting that is missing, and why it is needed. */
 export function demandSharing(config: Config, roles: ReadonlySet<RoleName>): void {
-  const missing = (Object.keys(NEEDS) as (keyof typeof NEEDS)[]).find((name) => config[name] === undefined);
-  if (missing === undefined) return;
+  for (const name of NEEDED) demandGiven(config, roles, name);
+}
+
+export type Needed = keyof typeof NEEDS;
+export const NEEDED = Object.keys(NEEDS) as readonly Needed[];
+
+export function demandGiven(config: Config, roles: ReadonlySet<RoleName>, missing: Needed): void {
+  if (config[missing] !== undefined) return;
   const role = [...roles].join(', ');
   throw new MeterError('BAD_CONFIG', `start the role ${role}: it needs ${missing}, because ${NEEDS[missing]}`, {
     field: missing,

@@ -36,11 +36,17 @@ describe('facts', () => {
     facts.filtered('TEST_TRAFFIC', 2);
     facts.processorFaulted('plans', 'threw an error', new Error('bad'));
     facts.processorChanged('plans', 1, undefined);
-    facts.applied('pg.a.0', 4);
+    facts.applied('pg.a.0', 4, 7500);
     facts.cropped('pg.a.0', 5);
     facts.sealed(row, 0.02);
     facts.published('pg.a.0', 3, 9, 0.03);
     facts.rejected('KEY_CONFLICT', 1);
+    facts.adopted('pg.a.0', 3);
+    facts.misrouted(2);
+    facts.ticked();
+    facts.stocked({ lineages: [{ lineage: 'pg.a.0', behind: 4, publishedArrival: 2500 }], outboxMs: 1500 });
+    facts.proved('exact', undefined);
+    facts.proved('provisional', 'speed_unreachable');
     facts.healing('pg.a.0', 16);
     facts.relayed(6);
     facts.unmetered('stray', 7);
@@ -51,6 +57,7 @@ describe('facts', () => {
     facts.serving('tokens@2');
     facts.waiting('archive', new Error('disk'));
     facts.stopped('pg.a.0', new Error('gap'));
+    facts.stopped('lineage 2', new MeterError('ARCHIVE_CONFLICT', 'seal'));
     facts.answered({ route: '/v1/events', method: 'POST', status: 200, seconds: 0.004 });
     facts.failed('/v1/events', 'LOG_UNAVAILABLE', new Error('down'));
     const text = await registry.metrics();
@@ -76,7 +83,18 @@ describe('facts', () => {
       'segments_filled_total{meter="tokens@2"} 2',
       'failures_total{what="archive"} 1',
       'waiting{what="archive"} 1',
-      'stopped{what="pg.a.0"} 1',
+      'stopped{what="pg.a.0",code="DEFECT"} 1',
+      'stopped{what="lineage 2",code="ARCHIVE_CONFLICT"} 1',
+      'applied_arrival_seconds{lineage="pg.a.0"} 7.5',
+      'records_sealed_total 9',
+      'records_misrouted_total 2',
+      'archive_adopted_total 1',
+      'ticks_total 1',
+      'segments_unpublished{lineage="pg.a.0"} 4',
+      'published_arrival_seconds{lineage="pg.a.0"} 2.5',
+      'outbox_waiting_seconds 1.5',
+      'answers_total{state="exact"} 1',
+      'answers_total{state="speed_unreachable"} 1',
       'http_requests_total{method="POST",route="/v1/events",status="200"} 1',
       'http_request_seconds_count{route="/v1/events"} 1',
       'http_errors_total{code="LOG_UNAVAILABLE"} 1',
@@ -98,6 +116,33 @@ describe('facts', () => {
     ]);
     expect(lines[0]?.err).toEqual({ code: 'DATABASE_UNAVAILABLE', message: 'connect' });
     expect(await registry.metrics()).toContain('meterfold_failures_total{what="database"} 6\n');
+  });
+
+  test('what this process has no more to do with is not waited for; what stopped stays', async () => {
+    const { facts, lines, registry } = opened();
+    facts.released('lineage a');
+    facts.waiting('lineage a', new Error('down'));
+    facts.released('lineage a');
+    facts.stopped('lineage b', new Error('gap'));
+    expect(facts.waits()).toEqual([{ what: 'lineage b', why: 'gap' }]);
+    const text = await registry.metrics();
+    expect(text).toContain('meterfold_waiting{what="lineage a"} 0\n');
+    expect(lines.map(({ msg }) => msg)).toEqual(['waiting for a dependency', 'stopped']);
+  });
+
+  test('a store without room is counted wherever its words are met: waiting for it, or on behalf of a caller', async () => {
+    const { facts, registry } = opened();
+    const disk = Object.assign(new Error('could not extend file'), { code: '53100' });
+    facts.waiting('publisher', new MeterError('DATABASE_UNAVAILABLE', 'publish', { cause: disk }));
+    facts.failed('/v1/events', 'LOG_UNAVAILABLE', new MeterError('LOG_UNAVAILABLE', 'append', { cause: disk }));
+    const oom = new Error("OOM command not allowed when used memory > 'maxmemory'.");
+    facts.waiting('lineage a', new MeterError('SPEED_UNAVAILABLE', `redis: apply: ${oom.message}`, { cause: oom }));
+    facts.waiting('lineage a', new MeterError('ARCHIVE_FULL', 'put'));
+    facts.waiting('lineage a', new MeterError('ARCHIVE_UNAVAILABLE', 'put: ECONNREFUSED'));
+    facts.waiting('lineage a', 'no room left');
+    const text = await registry.metrics();
+    for (const [store, count] of Object.entries({ database: 2, speed: 1, archive: 1 }))
+      expect(text).toContain(`meterfold_full_total{store="${store}"} ${String(count)}\n`);
   });
 
   test('a fault of a processor is told with its place, never with its message', () => {

@@ -76,6 +76,21 @@ export function gauges(registry: Registry, metric: Named, label: string) {
   };
 }
 
+export function gauge(registry: Registry, metric: Named) {
+  const made = new Gauge({ ...metric, registers: [registry] });
+  return (to: number): void => {
+    made.set(to);
+  };
+}
+
+/** Of several labels, values in the order of `labelNames`. For values that no caller chooses. */
+export function gaugesBy(registry: Registry, metric: Named, labelNames: readonly string[]) {
+  const made = new Gauge({ ...metric, labelNames, registers: [registry] });
+  return (to: number, ...values: readonly string[]): void => {
+    made.labels(...values).set(to);
+  };
+}
+
 /** Seconds, from what an idle machine takes to what a caller no longer waits for. */
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 

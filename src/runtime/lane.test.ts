@@ -181,6 +181,20 @@ describe('a lane', () => {
     expect(new Set(sink.positions).size).toBe(4);
   });
 
+  test('that is told to stop while it waits releases what it waited for', async () => {
+    const sink = new RecordingSink();
+    sink.results = Array.from({ length: 50 }, () => new MeterError('SPEED_UNAVAILABLE', 'apply'));
+    const { clock, stop, done, told } = lane(new ScriptedSource(log(3)), [sink]);
+    await settled();
+    await clock.advance(20);
+    stop.abort();
+    expect(await done).toBe('stopped');
+    const names = told.map(([name]) => name);
+    expect(names).toContain('waiting');
+    expect(names).not.toContain('recovered');
+    expect(told.at(-1)).toEqual(['released', 'lineage l0']);
+  });
+
   test('says that it recovered, and counts its failures anew, only past the place where it failed', async () => {
     const source = new ScriptedSource(log(4));
     const sink = new RecordingSink();

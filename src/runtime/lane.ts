@@ -35,11 +35,16 @@ export async function runLane(ports: LanePorts, lineage: Lineage, stop: AbortSig
     if (isWaiting) facts.recovered(what);
     [failures, reached, isWaiting] = [0, before, false];
   };
+  /** What it waited for is another process's to wait for, if it waits at all. */
+  const over = <T>(end: T): T => {
+    if (isWaiting) facts.released(what);
+    return end;
+  };
   for (;;) {
-    if (stop.aborted) return 'stopped';
+    if (stop.aborted) return over('stopped');
     try {
       const end = await oneTerm({ ...ports, taken }, lineage, stop);
-      if (end === 'ended' || end === 'stopped') return end;
+      if (end === 'ended' || end === 'stopped') return over(end);
       // Refused: another worker, or a loss that the next `open` heals. A short wait keeps two of them from spinning.
       failures = end === 'reopen' ? 1 : failures + 1;
     } catch (error) {

@@ -4,6 +4,7 @@ import { type Batch, END, type LogRecord, type Position, type Reader } from '../
 import { MeterError } from '../errors.ts';
 import { asFailure } from '../sinks/postgres/pool.ts';
 import { decodeControl, isEnd, offsetOf, positionOf } from './positions.ts';
+import type { Standings } from './postgres-standings.ts';
 import type { Tail } from './postgres-tail.ts';
 
 /** One batch holds at most so many records, and ends with the one that fills so many bytes of values. */
@@ -25,17 +26,25 @@ interface Row {
   readonly [column: string]: unknown;
 }
 
+interface ReaderPorts {
+  readonly pool: Pool;
+  readonly tail: Tail;
+  readonly standings: Standings;
+}
+
 export class LogReader implements Reader {
   readonly #pool: Pool;
   readonly #tail: Tail;
+  readonly #standings: Standings;
   readonly #lineage: string;
   /** Undefined behind the end of a closed partition. */
   #at: number | undefined;
   #checked = false;
 
-  constructor(ports: { readonly pool: Pool; readonly tail: Tail }, lineage: string, from: Position) {
+  constructor(ports: ReaderPorts, lineage: string, from: Position) {
     this.#pool = ports.pool;
     this.#tail = ports.tail;
+    this.#standings = ports.standings;
     this.#lineage = lineage;
     this.#at = isEnd(from) ? undefined : offsetOf(from);
   }
@@ -50,14 +59,20 @@ export class LogReader implements Reader {
       const at = this.#at;
       if (at === undefined) return this.#over(END);
       const found = await this.#look(at);
-      if (found !== undefined) return found;
+      if (found !== undefined) return this.#given(found);
       await this.#tail.wait(this.#lineage, at, stop);
     }
     return undefined;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
+    this.#standings.closed(this.#lineage);
     return Promise.resolve();
+  }
+
+  #given(batch: Batch): Batch {
+    this.#standings.given(this.#lineage, batch.next, batch.records.at(-1)?.arrival);
+    return batch;
   }
 
   /** What is at `at`; undefined where the log ends there for now. */

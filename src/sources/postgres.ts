@@ -2,7 +2,16 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { Clock } from '../clock.ts';
-import { type Control, END, type Lineage, type Outgoing, type Position, type Producer, type Source } from '../contract.ts';
+import {
+  type Control,
+  END,
+  type Lineage,
+  type Outgoing,
+  type Position,
+  type Producer,
+  type Source,
+  type Standing,
+} from '../contract.ts';
 import { partitionOf } from '../domain/routing.ts';
 import { MeterError } from '../errors.ts';
 import { asFailure } from '../sinks/postgres/pool.ts';
@@ -10,6 +19,7 @@ import { appendHome, type Outcome } from './homes.ts';
 import { encodeControl, isEnd, offsetOf, placesBetween, positionOf } from './positions.ts';
 import { PartitionWriter } from './postgres-producer.ts';
 import { LogReader } from './postgres-reader.ts';
+import { Standings } from './postgres-standings.ts';
 import { Tail } from './postgres-tail.ts';
 
 export interface PostgresLogOptions {
@@ -21,6 +31,8 @@ export interface PostgresLogOptions {
 }
 
 export interface PostgresLog extends Source, Producer {
+  /** Of the partitions that this process reads. */
+  standings(): readonly Standing[];
   /** Waits for appends under way. Nothing may be appended any more. */
   close(): Promise<void>;
 }
@@ -36,6 +48,7 @@ export async function openPostgresLog({ pool, partitions, clock, pollMs = 50 }: 
     ON CONFLICT DO NOTHING`;
   await statement(pool, 'create the partitions of the log', create, [ids, ids.map((_, n) => n)]);
   const tail = new Tail({ pool, clock, pollMs });
+  const standings = new Standings(tail);
   const writers = ids.map((id) => new PartitionWriter(pool, id, (lineage, end) => tail.moved(lineage, end)));
   const lineages = ids.map((id, n): Lineage => {
     const owns = (routingKey: string): boolean => partitionOf(routingKey, partitions) === n;
@@ -44,7 +57,8 @@ export async function openPostgresLog({ pool, partitions, clock, pollMs = 50 }: 
   return {
     name: 'postgres log',
     lineages: () => Promise.resolve(lineages),
-    open: (lineage, from) => new LogReader({ pool, tail }, lineage, from),
+    open: (lineage, from) => new LogReader({ pool, tail, standings }, lineage, from),
+    standings: () => standings.all(),
     after: (position) => positionOf(offsetOf(position) + 1),
     places: placesBetween,
     bounds: (lineage) => bounds(pool, lineage),

@@ -10,7 +10,7 @@ import { openPool } from '../../src/sinks/postgres/pool.ts';
 import { leases } from '../../src/sources/leases.ts';
 import { flakyProxy } from '../support/flaky-proxy.ts';
 import type { Connection } from '../support/postgres-server.ts';
-import { describePostgres } from '../support/services.ts';
+import { describePostgres } from '../support/postgres-services.ts';
 
 const TTL_MS = 1000;
 const DRAIN_MS = 50;

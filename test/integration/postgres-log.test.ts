@@ -132,6 +132,22 @@ describeEachDatabase('the PostgreSQL log', (database) => {
       expect(recordsOf(await read(log, id, origin, 12_500))).toHaveLength(12_500);
     });
 
+    test('it says how far it reads: what is not read yet, when the last record came, and nothing once it reads no more', async () => {
+      const { id, origin } = await home(log);
+      demandWritten(await log.append([outgoing('acme', 'a'), outgoing('acme', 'b')]));
+      expect(log.standings()).toEqual([]);
+      const reader = log.open(id, origin);
+      const batch = (await reader.next(never))!;
+      const arrival = batch.records.at(-1)?.arrival;
+      expect(arrival).toBeGreaterThan(0);
+      const read = { lineage: id, at: batch.next, arrival, heldBack: undefined };
+      expect(log.standings()).toEqual([{ ...read, lag: 0 }]);
+      demandWritten(await log.append([outgoing('acme', 'c'), outgoing('acme', 'd'), outgoing('acme', 'e')]));
+      expect(log.standings()).toEqual([{ ...read, lag: 3 }]);
+      await reader[Symbol.asyncDispose]();
+      expect(log.standings()).toEqual([]);
+    });
+
     test('readers that wait share their looks', async () => {
       let looks = 0;
       const pool = poolTo(connection);

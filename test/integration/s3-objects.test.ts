@@ -23,7 +23,7 @@ import { describeService } from '../support/services/suites.ts';
 import { ownProgram } from '../support/services/ways.ts';
 import { fixedRules, ruleSet } from '../support/rules.ts';
 import { describeS3 } from '../support/s3-services.ts';
-import { silentFacts } from '../support/silent-facts.ts';
+import { recordedFacts, silentFacts } from '../support/silent-facts.ts';
 
 const COUNT = 1200;
 const KEY = segmentKey({ lineage: 'l0', start: at(0) });
@@ -59,7 +59,7 @@ function segment(format: number, count = COUNT): PlacedBatch {
 }
 
 /** A sealer whose catalog takes whatever it is given. */
-async function seal(archive: Archive, batch: PlacedBatch): Promise<SegmentRow> {
+async function seal(archive: Archive, batch: PlacedBatch, facts = silentFacts()): Promise<SegmentRow> {
   const rows: SegmentRow[] = [];
   const catalog = {
     head: async () => batch.closed[0]!.row,
@@ -69,7 +69,7 @@ async function seal(archive: Archive, batch: PlacedBatch): Promise<SegmentRow> {
     },
   } as unknown as Catalog;
   const ruleSets = fixedRules([ruleSet(implicitMeters())]);
-  const sink = new ArchiveSink({ archive, catalog, clock: new ManualClock(), facts: silentFacts(), ruleSets });
+  const sink = new ArchiveSink({ archive, catalog, clock: new ManualClock(), facts, ruleSets });
   await sink.open(lineage());
   await sink.write(batch);
   return rows[0]!;
@@ -90,7 +90,9 @@ describeS3('sealed objects in S3', (server) => {
   describe('where an object is there already', () => {
     test('with the same bytes, the segment is sealed', async () => {
       const first = await seal(archive, segment(5));
-      expect(await seal(archive, segment(5))).toEqual(first);
+      const { facts, count } = recordedFacts();
+      expect(await seal(archive, segment(5), facts)).toEqual(first);
+      expect([count('adopted'), count('misrouted')]).toEqual([0, 0]);
       expect(first.object).toMatchObject({ key: KEY, sha256: sha256(await archive.get(KEY)) });
     });
 
@@ -99,7 +101,9 @@ describeS3('sealed objects in S3', (server) => {
       // What another version of a compression library might have made of them.
       const other = await encodeObject(records, headOf(4));
       await archive.put(KEY, other);
-      const row = await seal(archive, segment(7));
+      const { facts, told } = recordedFacts();
+      const row = await seal(archive, segment(7), facts);
+      expect(told.filter(([name]) => name === 'adopted')).toEqual([['adopted', row.lineage, row.segment]]);
       expect(row.object).toEqual({ key: KEY, sha256: sha256(other), bytes: other.length });
       expect(await readSegment(archive, row)).toEqual(records);
     });

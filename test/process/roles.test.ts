@@ -3,8 +3,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { describeKafka, type TestKafka } from '../support/kafka-services.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { describeRedis } from '../support/redis-services.ts';
-import { describeS3, type S3Server } from '../support/s3-server.ts';
-import { describePostgres, type TestDatabase } from '../support/services.ts';
+import type { S3Server } from '../support/s3-server.ts';
+import { describeS3 } from '../support/s3-services.ts';
+import { describePostgres, type TestDatabase } from '../support/postgres-services.ts';
 import { untilWithin } from '../support/poll.ts';
 import { type Environment, RoleProcess } from '../support/role-process.ts';
 

@@ -19,8 +19,12 @@ export function recordedFacts(): { facts: Facts; told: Told[]; count: (fact: key
     'cropped',
     'sealed',
     'gapped',
+    'adopted',
     'published',
     'rejected',
+    'misrouted',
+    'ticked',
+    'stocked',
     'redriven',
     'healing',
     'relayed',
@@ -32,6 +36,7 @@ export function recordedFacts(): { facts: Facts; told: Told[]; count: (fact: key
     'rebuilt',
     'waiting',
     'recovered',
+    'released',
     'stopped',
   ];
   const facts = Object.fromEntries(names.map((name) => [name, tell(name)])) as unknown as Facts;

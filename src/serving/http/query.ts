@@ -60,6 +60,7 @@ export function queryRoutes(app: FastifyInstance, ports: HttpPorts): void {
     });
     // Asked behind the answer: with `after`, it may have waited for the very first event of this type.
     if (answer.rows.length === 0) await demandSeen(ports, meter);
+    ports.facts.proved(answer.proof.state, answer.proof.reason);
     const { from, to, window, zone } = range;
     return {
       meter: meter.key,

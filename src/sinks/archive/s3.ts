@@ -11,7 +11,7 @@ import { putIfAbsent } from './s3-put.ts';
 export type { S3Options } from './s3-client.ts';
 
 /** Outside of all shards. */
-const MARKER_KEY = 'meterfold-archive.json';
+export const MARKER_KEY = 'meterfold-archive.json';
 const MIB = 1024 * 1024;
 const PART_BYTES = 16 * MIB;
 /** S3's own bound for every part but the last. */

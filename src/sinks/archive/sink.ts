@@ -84,6 +84,8 @@ export class ArchiveSink implements Sink {
     this.#ports.facts.sealed(row, (this.#ports.clock.now() - began) / 1000);
     for (const { code } of rejects) this.#ports.facts.rejected(code, 1);
     if (gap !== undefined) this.#ports.facts.gapped(row, gap);
+    const misrouted = placed.filter(({ verdict }) => verdict === 'MISROUTED').length;
+    if (misrouted > 0) this.#ports.facts.misrouted(misrouted);
     return outcome;
   }
 
@@ -101,7 +103,10 @@ export class ArchiveSink implements Sink {
     const bytes = await encodeObject(records, row);
     if ((await this.#ports.archive.put(key, bytes)) === 'stored') return { key, sha256: sha256(bytes), bytes: bytes.length };
     const stored = await this.#ports.archive.get(key);
-    if (sha256(stored) !== sha256(bytes)) demandSameRecords({ key, row }, await decodeObject(stored), records);
+    if (sha256(stored) !== sha256(bytes)) {
+      demandSameRecords({ key, row }, await decodeObject(stored), records);
+      this.#ports.facts.adopted(row.lineage, row.segment);
+    }
     return { key, sha256: sha256(stored), bytes: stored.length };
   }
 }

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { Kept } from '../../domain/kept.ts';
 import { MeterError } from '../../errors.ts';
-import { run } from './pool.ts';
+import { type Queryable, run } from './pool.ts';
 
 export interface Fixed extends Kept {
   readonly buckets: number;
@@ -28,8 +28,22 @@ const RECORD = `
 export async function recordInstallation(pool: Pool, now: Fixed): Promise<void> {
   const values = [randomUUID(), now.buckets, now.partitions, now.epochMs, now.keyRetentionMs, now.usageRetentionMonths];
   await run(pool, 'record the installation', RECORD, values);
-  const [row] = await run<Row>(pool, 'read the installation', 'SELECT * FROM installation');
+  const row = await recorded(pool);
   if (row === undefined) throw new MeterError('DATABASE_UNAVAILABLE', 'read the installation: it is gone');
+  demandSame(row, now);
+}
+
+/** As above, and records nothing. Answers whether there was a first start. */
+export async function compareInstallation(on: Queryable, now: Fixed): Promise<boolean> {
+  const row = await recorded(on);
+  if (row !== undefined) demandSame(row, now);
+  return row !== undefined;
+}
+
+const recorded = async (on: Queryable): Promise<Row | undefined> =>
+  (await run<Row>(on, 'read the installation', 'SELECT * FROM installation'))[0];
+
+function demandSame(row: Row, now: Fixed): void {
   const differs = [
     ...number('buckets', row.buckets, now.buckets),
     ...number('partitions', row.partitions, now.partitions),

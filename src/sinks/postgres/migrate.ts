@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Pool } from 'pg';
 import { MeterError } from '../../errors.ts';
-import { asFailure, run } from './pool.ts';
+import { asFailure, type Queryable, run } from './pool.ts';
 
 const DIRECTORY = fileURLToPath(new URL('./migrations', import.meta.url));
 const TABLE = 'layout';
@@ -21,30 +21,34 @@ export const layoutTexts = (): readonly string[] =>
 /** What the layout is known by: its last step. */
 export const layoutName = (): string => known().at(-1) ?? '';
 
-async function applied(pool: Pool): Promise<string[]> {
-  const [found] = await run<{ there: boolean }>(pool, 'read the layout', `SELECT to_regclass($1) IS NOT NULL AS there`, [
+async function applied(on: Queryable): Promise<string[]> {
+  const [found] = await run<{ there: boolean }>(on, 'read the layout', `SELECT to_regclass($1) IS NOT NULL AS there`, [
     TABLE,
   ]);
   if (found?.there !== true) return [];
-  return (await run<{ name: string }>(pool, 'read the layout', `SELECT name FROM ${TABLE} ORDER BY name`)).map(
+  return (await run<{ name: string }>(on, 'read the layout', `SELECT name FROM ${TABLE} ORDER BY name`)).map(
     ({ name }) => name,
+  );
+}
+
+/** Steps of the layout that are there and that are not. Throws DATA_DIR_NEWER, naming what this version does not know. */
+export async function layoutSteps(
+  on: Queryable,
+): Promise<{ readonly there: readonly string[]; readonly missing: readonly string[] }> {
+  const [mine, there] = [known(), await applied(on)];
+  const newer = there.filter((name) => !mine.includes(name));
+  if (newer.length === 0) return { there, missing: mine.filter((name) => !there.includes(name)) };
+  throw new MeterError(
+    'DATA_DIR_NEWER',
+    `open the database: its layout has ${newer.join(', ')}, which this version does not know`,
+    { allowed: 'start the version that wrote it, or a later one' },
   );
 }
 
 /** Throws DATA_DIR_NEWER where the database was written by a later version, naming what it has; DATABASE_UNAVAILABLE. */
 export async function migrate(pool: Pool): Promise<void> {
-  const [mine, there] = [known(), await applied(pool)];
-  const newer = there.filter((name) => !mine.includes(name));
-  if (newer.length > 0) {
-    throw new MeterError(
-      'DATA_DIR_NEWER',
-      `open the database: its layout has ${newer.join(', ')}, which this version does not know`,
-      {
-        allowed: 'start the version that wrote it, or a later one',
-      },
-    );
-  }
-  if (there.length === mine.length) return;
+  const { missing } = await layoutSteps(pool);
+  if (missing.length === 0) return;
   await apply(pool);
 }
 

@@ -1,7 +1,7 @@
 /** Which secret the privacy rules hash under: its print is recorded, and another secret is refused. */
 import type { Pool } from 'pg';
 import { MeterError } from '../../errors.ts';
-import { run } from './pool.ts';
+import { type Queryable, run } from './pool.ts';
 
 interface Row {
   readonly privacy_secret: string | null;
@@ -13,7 +13,12 @@ const RECORD = 'UPDATE installation SET privacy_secret = $1 WHERE privacy_secret
 /** Behind `recordInstallation`. Throws INSTALLATION_DIFFERS: under another secret equal values would no longer be equal. */
 export async function recordSecret(pool: Pool, print: string | undefined): Promise<void> {
   if (print !== undefined) await run(pool, 'record the print of the privacy secret', RECORD, [print]);
-  const [row] = await run<Row>(pool, 'read the print of the privacy secret', 'SELECT privacy_secret FROM installation');
+  await demandSecret(pool, print);
+}
+
+/** Throws INSTALLATION_DIFFERS as above, and records nothing. */
+export async function demandSecret(on: Queryable, print: string | undefined): Promise<void> {
+  const [row] = await run<Row>(on, 'read the print of the privacy secret', 'SELECT privacy_secret FROM installation');
   if ((row?.privacy_secret ?? undefined) === print) return;
   const is = print === undefined ? 'is missing' : 'is another';
   throw new MeterError('INSTALLATION_DIFFERS', `start: the privacy secret ${is} than at the first start`, {

@@ -97,7 +97,7 @@ export class SpeedSink implements Sink {
     const buckets = this.#views.flatMap((_, bucket) => (heartbeat || shares.has(bucket) ? [bucket] : []));
     const replies = await Promise.all(buckets.map((bucket) => this.#apply(bucket, batch, shares.get(bucket) ?? [])));
     if (!replies.every((reply) => reply.ok)) return 'reopen';
-    this.#ports.facts.applied(this.#lineage, batch.records.length);
+    this.#ports.facts.applied(this.#lineage, batch.records.length, batch.arrival);
     return 'ok';
   }
 

@@ -25,7 +25,7 @@ export interface GroupOptions {
 }
 
 /** Not Kafka's `consumer`: tools that reset a consumer's offsets must not take this for one. */
-const PROTOCOL = 'meterfold';
+export const PROTOCOL = 'meterfold';
 /** The version of what members tell each other. */
 const NAME = 'held-1';
 const GROUP = 0;

@@ -75,6 +75,13 @@ export interface Broker {
   findGroupCoordinator(ask: { readonly groupId: string; readonly coordinatorType: 0 }): Promise<{
     readonly coordinator: { readonly host: string; readonly port: number };
   }>;
+  describeGroups(ask: { readonly groupIds: readonly string[] }): Promise<{
+    readonly groups: readonly {
+      readonly state: string;
+      readonly protocolType: string;
+      readonly members: readonly unknown[];
+    }[];
+  }>;
   joinGroup(ask: {
     readonly groupId: string;
     readonly sessionTimeout: number;

@@ -43,17 +43,32 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<KafkaLog> 
   const settings = { ...DEFAULTS, ...options };
   registerCodecs();
   demandCompression(settings.compression);
-  const links = new Links({ ...settings, sasl: options.sasl && (await saslOf(options.sasl)) });
-  const cluster = new Cluster({ ...settings, links, seeds: options.brokers.map(nodeOf) });
+  const cluster = await clusterOf(options);
   try {
-    await cluster.refresh();
-    demandPartitions(cluster.partitions.length, options);
+    await demandTopic(cluster, options);
     await demandSettings(cluster, settings.minInsyncReplicas);
   } catch (error) {
-    await links.close();
-    throw isTopicUnknown(error) ? noTopic(options, error) : error;
+    await cluster.links.close();
+    throw error;
   }
   return new Log(cluster, settings);
+}
+
+/** Nobody has been asked yet. Throws BAD_CONFIG. */
+export async function clusterOf(options: KafkaLogOptions): Promise<Cluster> {
+  const settings = { ...DEFAULTS, ...options };
+  const links = new Links({ ...settings, sasl: options.sasl && (await saslOf(options.sasl)) });
+  return new Cluster({ ...settings, links, seeds: options.brokers.map(nodeOf) });
+}
+
+/** Throws LOG_MISCONFIGURED where there is no such topic, INSTALLATION_DIFFERS, LOG_UNAVAILABLE. */
+export async function demandTopic(cluster: Cluster, options: KafkaLogOptions): Promise<void> {
+  try {
+    await cluster.refresh();
+  } catch (error) {
+    throw isTopicUnknown(error) ? noTopic(options, error) : error;
+  }
+  demandPartitions(cluster.partitions.length, options);
 }
 
 const nothing = (): void => undefined;
