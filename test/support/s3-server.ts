@@ -96,7 +96,9 @@ async function bucketOf(client: S3Client): Promise<string> {
   return Bucket;
 }
 
-async function ownServer(): Promise<S3Server> {
+/** A server of one's own, whose program is in the cache or may be built. */
+export async function startS3(): Promise<S3Server> {
+  if (!existsSync(program) && !fetchProgram()) throw new Error('start S3: no versitygw on this machine');
   const directory = mkdtempSync(join(tmpdir(), 'meterfold-s3-'));
   const port = await freePort();
   const child = await run(port, directory);
@@ -152,7 +154,7 @@ export function describeS3(title: string, suite: (server: () => S3Server) => voi
   describe(`${title} on ${name}`, () => {
     let server: S3Server | undefined;
     beforeAll(async () => {
-      server = await (given === '' ? ownServer() : givenServer());
+      server = await (given === '' ? startS3() : givenServer());
     });
     afterAll(async () => {
       await server?.stop();

@@ -1,0 +1,229 @@
+/** An installation: real servers, and the roles as processes, each of whose connections goes through a proxy of ours. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Kafka, logLevel } from 'kafkajs';
+import { faultyHttp, type FaultyHttp } from '../support/faulty-http.ts';
+import { type KafkaServers, startKafka } from '../support/kafka-server.ts';
+import { connectKafka, type TestKafka } from '../support/kafka-services.ts';
+import { type PostgresServer, startPostgres } from '../support/postgres-server.ts';
+import { type RedisServer, startRedis } from '../support/redis-server.ts';
+import { type Environment, RoleProcess } from '../support/role-process.ts';
+import { type S3Server, startS3 } from '../support/s3-server.ts';
+import { TcpProxy } from './proxy.ts';
+
+export const ROLES = ['ingest', 'worker', 'publisher', 'relay', 'scheduler', 'api'] as const;
+export type Role = (typeof ROLES)[number];
+export type Server = 'kafka' | 'redis' | 'postgres' | 's3';
+
+export interface Size {
+  readonly brokers: 1 | 3;
+  readonly partitions: number;
+  readonly roles: readonly Role[];
+}
+
+/** As small as shows something: what CI runs. */
+export const SMALL: Size = {
+  ...{ brokers: 1, partitions: 3 },
+  roles: ['ingest', 'worker', 'worker', 'publisher', 'relay', 'scheduler', 'api'],
+};
+
+const BUCKETS = 4;
+const RESTART_MS = 500;
+
+/** What an orchestrator does: a process that is gone is started again, until it is let go. */
+interface Kept {
+  readonly role: Role;
+  process: RoleProcess | undefined;
+  isWanted: boolean;
+}
+
+export class Installation {
+  readonly size: Size;
+  readonly servers: Servers;
+  readonly #kept: Kept[] = [];
+  #closing = false;
+  /** Processes that were started again because they were gone. */
+  restarts = 0;
+  readonly #say: (line: string) => void;
+
+  private constructor(size: Size, servers: Servers, say: (line: string) => void) {
+    this.size = size;
+    this.servers = servers;
+    this.#say = say;
+  }
+
+  static async start(size: Size, say: (line: string) => void): Promise<Installation> {
+    const servers = await startServers(size);
+    const installation = new Installation(size, servers, say);
+    await Promise.all(size.roles.map((role) => installation.add(role)));
+    return installation;
+  }
+
+  get running(): readonly RoleProcess[] {
+    return this.#kept.flatMap(({ process }) => (process === undefined || process.isDead ? [] : [process]));
+  }
+
+  of = (role: Role): readonly RoleProcess[] => this.running.filter((one) => one.role === role);
+
+  /** The url of one of them, in turn; where none runs, of nobody. */
+  url(role: Role, turn: number): string {
+    const some = this.of(role);
+    return some[turn % some.length]?.url ?? 'http://127.0.0.1:1';
+  }
+
+  environment = (role: Role): Environment => ({ ...this.servers.settings(role), METERFOLD_DRAIN_MS: '5000' });
+
+  /** One more, kept running. `program` and `more`: another start, once; what follows it is the usual one. */
+  async add(role: Role, program?: readonly string[], more: Environment = {}): Promise<RoleProcess> {
+    const kept: Kept = { role, process: undefined, isWanted: true };
+    const first = await RoleProcess.start(role, { ...this.environment(role), ...more }, program);
+    kept.process = first;
+    this.#kept.push(kept);
+    this.#keep(kept).catch((error: unknown) => this.#say(`keeping ${role}: ${String(error)}`));
+    return first;
+  }
+
+  /** Leaves for good, as a scaled down process does. */
+  async remove(one: RoleProcess, signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    for (const kept of this.#kept) if (kept.process === one) kept.isWanted = false;
+    await one.kill(signal);
+  }
+
+  async #keep(kept: Kept): Promise<void> {
+    for (;;) {
+      const { process } = kept;
+      await process?.gone;
+      if (!kept.isWanted || this.#closing) return;
+      this.restarts += 1;
+      if (typeof process?.exitCode === 'number')
+        this.#say(`${kept.role} ended with ${process.exitCode}: ${process.said.slice(-600)}`);
+      kept.process = undefined;
+      for (let isGone = true; isGone && !this.#closing; isGone = kept.process === undefined) {
+        await sleep(RESTART_MS);
+        kept.process = await RoleProcess.start(kept.role, this.environment(kept.role)).catch((error: unknown) => {
+          this.#say(`${kept.role} did not start: ${String(error).slice(0, 600)}`);
+          return undefined;
+        });
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    for (const one of this.running) one.signal('SIGCONT');
+    await Promise.all(this.running.map((one) => one.kill()));
+    await this.servers.close();
+  }
+}
+
+export class Servers {
+  readonly kafka: KafkaServers;
+  readonly client: TestKafka;
+  readonly topic: string;
+  /** Another one, once a replica was promoted. */
+  redis: RedisServer;
+  readonly postgres: PostgresServer;
+  readonly database: string;
+  readonly s3: S3Server;
+  readonly bucket: string;
+  /** In front of S3, behind the proxies of the network. */
+  readonly s3Faults: FaultyHttp;
+  readonly #partitions: number;
+  readonly #proxies: ReadonlyMap<string, readonly TcpProxy[]>;
+
+  constructor(
+    all: Omit<Servers, 'settings' | 'proxies' | 'close' | 'direct'> & {
+      readonly partitions: number;
+      readonly proxies: ReadonlyMap<string, readonly TcpProxy[]>;
+    },
+  ) {
+    ({ kafka: this.kafka, client: this.client, topic: this.topic, redis: this.redis } = all);
+    ({ postgres: this.postgres, database: this.database, s3: this.s3, bucket: this.bucket, s3Faults: this.s3Faults } = all);
+    this.#partitions = all.partitions;
+    this.#proxies = all.proxies;
+  }
+
+  /** Between a role and a server: one for each broker of Kafka. */
+  proxies(role: Role, server: Server): readonly TcpProxy[] {
+    return this.#proxies.get(`${role} ${server}`) ?? [];
+  }
+
+  settings(role: Role): Environment {
+    const at = (server: Server): string => `127.0.0.1:${this.proxies(role, server)[0]?.port}`;
+    const { credentials, region } = this.s3.access;
+    const { user } = this.postgres.connection;
+    return {
+      AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+      METERFOLD_DATABASE_URL: `postgres://${user}@${at('postgres')}/${this.database}`,
+      METERFOLD_REDIS_URLS: `redis://${at('redis')}`,
+      METERFOLD_S3_BUCKET: this.bucket,
+      METERFOLD_S3_ENDPOINT: `http://${at('s3')}`,
+      METERFOLD_S3_REGION: region,
+      METERFOLD_S3_PATH_STYLE: 'true',
+      METERFOLD_KAFKA_BROKERS: this.proxies(role, 'kafka')
+        .map(({ port }) => `127.0.0.1:${port}`)
+        .join(),
+      METERFOLD_KAFKA_TOPIC: this.topic,
+      METERFOLD_KAFKA_MIN_INSYNC_REPLICAS: this.kafka.brokers.length > 1 ? '2' : '1',
+      METERFOLD_PARTITIONS: String(this.#partitions),
+      METERFOLD_BUCKETS: String(BUCKETS),
+      METERFOLD_EPOCH_MS: '60000',
+      METERFOLD_TICK_MS: '500',
+      METERFOLD_AFTER_TIMEOUT_MS: '2000',
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#proxies.values()].flat().map((proxy) => proxy.close()));
+    await this.s3Faults.close();
+    await Promise.all([this.client.close(), this.redis.stop(), this.postgres.stop(), this.s3.stop()]);
+  }
+}
+
+/** What is measured must not depend on how a client tells of its trouble: it says nothing. */
+export const foreignClient = (brokers: readonly string[], clientId: string): Kafka =>
+  new Kafka({
+    clientId,
+    brokers: [...brokers],
+    logLevel: logLevel.NOTHING,
+    retry: { initialRetryTime: 50, maxRetryTime: 500 },
+  });
+
+async function startServers({ brokers, partitions }: Size): Promise<Servers> {
+  const proxies = new Map<string, TcpProxy[]>();
+  const between = async (role: string, server: Server, port: number): Promise<number> => {
+    const proxy = await TcpProxy.start(port);
+    const name = `${role} ${server}`;
+    proxies.set(name, [...(proxies.get(name) ?? []), proxy]);
+    return proxy.port;
+  };
+  const told = (name: string, _node: number, port: number): Promise<number> => between(name.toLowerCase(), 'kafka', port);
+  const more = { names: ROLES.map((role) => role.toUpperCase()), told };
+  const [kafka, redis, postgres, s3] = await Promise.all([
+    startKafka({ nodes: brokers, more }),
+    startRedis(),
+    startPostgres({ durable: true }),
+    startS3(),
+  ]);
+  const s3Faults = await faultyHttp(s3.access.endpoint);
+  const ports = { redis: redis.port, postgres: postgres.connection.port, s3: Number(new URL(s3Faults.endpoint).port) };
+  for (const role of ROLES)
+    for (const server of ['redis', 'postgres', 's3'] as const) await between(role, server, ports[server]);
+  const client = await connectKafka(kafka.brokers, kafka);
+  const topic = await client.topic(partitions, {}, `usage-${randomUUID()}`);
+  await sealQuickly(client, topic, partitions);
+  const { database } = await postgres.createDatabase();
+  const bucket = await s3.bucket();
+  return new Servers({ kafka, client, topic, redis, postgres, database, s3, bucket, s3Faults, partitions, proxies });
+}
+
+/** Archive format 1 from the first record on: a fault of some seconds is to meet seals and publishes, not one a minute. */
+async function sealQuickly({ client }: TestKafka, topic: string, partitions: number): Promise<void> {
+  const producer = client.producer();
+  await producer.connect();
+  const value = '{"type":"format","format":1}';
+  for (let partition = 0; partition < partitions; partition += 1)
+    await producer.send({ topic, acks: -1, messages: [{ partition, value, headers: { meterfold: 'control' } }] });
+  await producer.disconnect();
+}
