@@ -13,7 +13,8 @@ import { TcpProxy } from './proxy.ts';
 
 export const ROLES = ['ingest', 'worker', 'publisher', 'relay', 'scheduler', 'api'] as const;
 export type Role = (typeof ROLES)[number];
-export type Server = 'kafka' | 'redis' | 'postgres' | 's3';
+export const SERVERS = ['kafka', 'redis', 'postgres', 's3'] as const;
+export type Server = (typeof SERVERS)[number];
 
 export interface Size {
   readonly brokers: 1 | 3;

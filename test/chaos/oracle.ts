@@ -99,8 +99,6 @@ export class Oracle {
   /** By event type, then tenant, then partition: in the order of the log. */
   readonly #counted = new Map<string, Map<string, Counted[][]>>();
   readonly #firsts = new Set<string>();
-  /** Every key that lies in the log, at home or not. */
-  readonly #written = new Set<string>();
   /** The bucket of each tenant, as the proofs of its own answers name it. */
   readonly #buckets = new Map<string, number>();
 
@@ -140,7 +138,6 @@ export class Oracle {
     const event = value[0] === OPENING_BRACE ? fromJson(value) : fromAvro(value);
     if (event === undefined || event.at > Number(message.timestamp) + FUTURE_MS) return;
     const id = JSON.stringify([event.tenant, event.key]);
-    this.#written.add(id);
     if (this.#homeOf(event.tenant) !== at || this.#firsts.has(id)) return;
     this.#firsts.add(id);
     this.#listOf(event, at).push({ ...event, offset });
@@ -171,7 +168,8 @@ export class Oracle {
       reaches.every(({ position }) => Number(position) <= (this.#next[partitionOf(lineage)] ?? 0)),
     );
 
-  isWritten = (tenant: string, key: string): boolean => this.#written.has(JSON.stringify([tenant, key]));
+  /** Whether a copy lies at home. */
+  counts = (tenant: string, key: string): boolean => this.#firsts.has(JSON.stringify([tenant, key]));
 
   /** What the answer must be. Undefined while the bucket of a tenant in it is not known. */
   truth({ tenant, type, from, to }: Asked, proof: Answer['proof']): Truth | undefined {

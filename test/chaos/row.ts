@@ -24,8 +24,8 @@ export interface Row {
   readonly reasons: Readonly<Record<string, number>>;
   readonly evidence: Evidence;
   /** From the end of the fault until every answer was exact; and until they held all that lay in the log at that end. */
-  readonly exactAfterS: number;
-  readonly caughtUpAfterS: number;
+  readonly exactAfterS: number | undefined;
+  readonly caughtUpAfterS: number | undefined;
   readonly seconds: number;
   /** Why the row fails; empty where it does not. */
   readonly failures: readonly string[];
@@ -45,6 +45,8 @@ export interface Stage {
 const EXACT_MS = 30_000;
 /** A worker that is gone is missed by the others after the session of its group, 30 s: what it held waits for that. */
 const CAUGHT_UP_MS = 90_000;
+/** What is misrouted is sealed, relayed, and read again. */
+const SETTLED_MS = 60_000;
 /** The load works before the fault, so that there is something to lose, ms. */
 const BEFORE_MS = 3000;
 const LOOK_MS = 100;
@@ -68,6 +70,8 @@ async function allAnswers({ installation, load }: Stage): Promise<readonly Answe
   return answers.length === 0 ? undefined : answers;
 }
 
+const seconds = (since: number): number => Math.round((performance.now() - since) / 100) / 10;
+
 /** Seconds until it holds, or undefined at the deadline. */
 async function secondsUntil(
   stage: Stage,
@@ -77,78 +81,125 @@ async function secondsUntil(
   const began = performance.now();
   while (performance.now() - began < ms) {
     const answers = await allAnswers(stage);
-    if (answers !== undefined && holds(answers)) return Math.round((performance.now() - began) / 100) / 10;
+    if (answers !== undefined && holds(answers)) return seconds(began);
     await sleep(LOOK_MS);
   }
   return undefined;
 }
 
+async function within(ms: number, holds: () => boolean): Promise<boolean> {
+  for (const until = performance.now() + ms; performance.now() < until; await sleep(LOOK_MS)) if (holds()) return true;
+  return holds();
+}
+
+/** The end of each partition, as the brokers say. */
+async function endsOf({ installation: { servers } }: Stage): Promise<readonly number[]> {
+  for (const until = performance.now() + SETTLED_MS; ; await sleep(LOOK_MS)) {
+    try {
+      const found = await servers.client.admin.fetchTopicOffsets(servers.topic);
+      return found.sort((a, b) => a.partition - b.partition).map(({ high }) => Number(high));
+    } catch (error) {
+      if (performance.now() > until) throw error;
+    }
+  }
+}
+
 const isExact = ({ proof }: Answer): boolean => proof.state === 'exact';
 
-/** Final answers against the truth of the whole log, once the load is quiet: too little, too much. */
-async function finalDifference({ installation, load, oracle }: Stage): Promise<{ missing: number; surplus: number }> {
+/** The last answers against the truth of the whole log: too little, too much. */
+async function difference({ installation, load, oracle }: Stage): Promise<{ missing: number; surplus: number }> {
   let [missing, surplus] = [0, 0];
   for (const tenant of load.tenants)
     for (const type of TYPES) {
       const question = { tenant, type, ...everything() };
       const answer = await ask(installation.url('api', 0), question);
       if ('status' in answer) continue;
-      const truth = oracle.truth(question, answer.proof);
       const count = answer.rows.reduce((sum, row) => sum + row.count, 0);
-      missing += Math.max(0, (truth?.count ?? 0) - count);
-      surplus += Math.max(0, count - (truth?.count ?? 0));
+      const truth = oracle.truth(question, answer.proof)?.count ?? 0;
+      missing += Math.max(0, truth - count);
+      surplus += Math.max(0, count - truth);
     }
   return { missing, surplus };
 }
 
+interface Recovered {
+  readonly exactAfterS: number | undefined;
+  readonly caughtUpAfterS: number | undefined;
+}
+
+/** The load goes on meanwhile. */
+async function recovery(stage: Stage): Promise<Recovered> {
+  const began = performance.now();
+  const ends = await endsOf(stage);
+  const exactAfterS = await secondsUntil(stage, EXACT_MS, (answers) => answers.every(isExact));
+  const isCaughtUp = ({ proof }: Answer): boolean => proof.state === 'exact' && reachesTo(proof, ends);
+  const caughtUp = await secondsUntil(stage, CAUGHT_UP_MS, (answers) => answers.every(isCaughtUp));
+  return { exactAfterS, caughtUpAfterS: caughtUp === undefined ? undefined : seconds(began) };
+}
+
+interface Settled {
+  readonly acknowledged: number;
+  readonly lost: number;
+  readonly double: number;
+  readonly isSettled: boolean;
+}
+
+/** The load is quiet: everything that was acknowledged is at home, and counted once. */
+async function settle(stage: Stage, book: number): Promise<Settled> {
+  const { load, oracle } = stage;
+  await load.pause();
+  const acknowledged = [...load.book.values()].slice(book);
+  const last = await endsOf(stage);
+  const away = (): number => acknowledged.filter(([tenant, key]) => !oracle.counts(tenant, key)).length;
+  // What lies elsewhere is brought home first: then the log is longer than it was.
+  await within(SETTLED_MS, () => away() === 0);
+  const reached = await secondsUntil(stage, SETTLED_MS, (answers) =>
+    answers.every(({ proof }) => reachesTo(proof, last) && reachesTo(proof, oracle.ends)),
+  );
+  const { missing, surplus } = await difference(stage);
+  return { acknowledged: acknowledged.length, lost: away() + missing, double: surplus, isSettled: reached !== undefined };
+}
+
+type Judged = Omit<Row, 'failures'> & { readonly bites: Evidence; readonly isSettled: boolean };
+
+function failuresOf(fault: Fault, row: Judged): string[] {
+  const answered = row.exact + row.provisional;
+  return [
+    ...(row.wrong > 0 ? [`${row.wrong} wrong answers`] : []),
+    ...(row.lost > 0 ? [`${row.lost} lost`] : []),
+    ...(row.double > 0 ? [`${row.double} double`] : []),
+    ...(Object.values(row.bites).some((n) => n > 0) ? [] : ['the fault did not bite']),
+    ...(row.exactAfterS === undefined ? [`not exact within ${EXACT_MS} ms`] : []),
+    ...(row.caughtUpAfterS === undefined || !row.isSettled ? ['not caught up in time'] : []),
+    ...(answered < (fault.answered ?? 0) * row.answers ? [`${answered} of ${row.answers} answered`] : []),
+  ];
+}
+
 /** Runs a fault over the load, and judges. */
 export async function runRow(stage: Stage, fault: Fault, number: number): Promise<Row> {
-  const { installation, load, oracle, readers, watch, random, say } = stage;
+  const { load, readers, watch, say } = stage;
   const began = performance.now();
   load.name(`row${number}`);
   load.resume();
   await sleep(BEFORE_MS);
   readers.take();
   await watch.look();
-  const before = watch.totals();
-  const [resent, book] = [load.resent, load.book.size];
+  const before = { totals: watch.totals(), resent: load.resent, book: load.book.size };
   say(`fault: ${fault.name}`);
-  const struck = await fault.strike({ installation, load, oracle, random, say, wait: (ms) => sleep(ms) });
+  const struck = await fault.strike({ ...stage, wait: (ms) => sleep(ms) });
   say(`fault is over: ${fault.name}`);
-  const ends = oracle.ends;
-  const over = performance.now();
-  const exactAfter = await secondsUntil(stage, EXACT_MS, (answers) => answers.every(isExact));
-  const caughtUp = await secondsUntil(stage, CAUGHT_UP_MS, (answers) =>
-    answers.every((answer) => isExact(answer) && reachesTo(answer.proof, ends)),
-  );
-  const caughtUpAfterS = Math.round((performance.now() - over) / 100) / 10;
-  await load.pause();
+  const recovered = await recovery(stage);
   const counts = readers.take();
-  const acknowledged = [...load.book.values()].slice(book);
-  const settled = await secondsUntil(stage, CAUGHT_UP_MS, (answers) =>
-    answers.every((answer) => reachesTo(answer.proof, oracle.ends)),
-  );
-  const unwritten = acknowledged.filter(([tenant, key]) => !oracle.isWritten(tenant, key)).length;
-  const { missing, surplus } = await finalDifference(stage);
+  const { isSettled, ...settled } = await settle(stage, before.book);
   await watch.look();
-  const counter = (name: string): number => watch.total(name) - (before.get(name) ?? 0);
-  const bites = fault.bites({ counts, counter, resent: load.resent - resent });
-  const evidence = { ...struck, ...bites };
-  const { exact, provisional, refused, unanswered, wrong } = counts;
-  const answers = exact + provisional + refused + unanswered;
-  const failures = [
-    ...(wrong > 0 ? [`${wrong} wrong answers`] : []),
-    ...(unwritten + missing > 0 ? [`${unwritten + missing} lost`] : []),
-    ...(surplus > 0 ? [`${surplus} double`] : []),
-    ...(Object.values(bites).some((n) => n > 0) ? [] : ['the fault did not bite']),
-    ...(exactAfter === undefined ? [`not exact within ${EXACT_MS} ms`] : []),
-    ...(caughtUp === undefined || settled === undefined ? ['not caught up in time'] : []),
-    ...(fault.answered !== undefined && exact + provisional < fault.answered * answers ? ['too few answers'] : []),
-  ];
-  return {
-    ...{ fault: fault.name, acknowledged: acknowledged.length, lost: unwritten + missing, double: surplus, wrong },
-    ...{ answers, exact, provisional, refused, unanswered, reasons: Object.fromEntries(counts.reasons), evidence },
-    ...{ exactAfterS: exactAfter ?? -1, caughtUpAfterS, failures },
-    seconds: Math.round((performance.now() - began) / 1000),
+  const counter = (name: string): number => watch.total(name) - (before.totals.get(name) ?? 0);
+  const bites = fault.bites({ counts, counter, resent: load.resent - before.resent });
+  const { reasons, fell: _, ...shares } = counts;
+  const row = {
+    ...{ fault: fault.name, ...settled, ...shares, ...recovered, reasons: Object.fromEntries(reasons) },
+    answers: counts.exact + counts.provisional + counts.refused + counts.unanswered,
+    evidence: { ...struck, ...bites },
+    seconds: seconds(began),
   };
+  return { ...row, failures: failuresOf(fault, { ...row, bites, isSettled }) };
 }

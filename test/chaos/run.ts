@@ -115,7 +115,7 @@ export function table(rows: readonly Row[]): string {
   const lines = rows.map((row) => [
     ...[row.fault, row.acknowledged, row.lost, row.double, row.wrong, row.answers],
     ...[row.exact, row.provisional, row.refused, row.unanswered].map((part) => percent(part, row.answers)),
-    ...[`${row.exactAfterS} s`, `${row.caughtUpAfterS} s`],
+    ...[row.exactAfterS, row.caughtUpAfterS].map((s) => (s === undefined ? 'never' : `${s} s`)),
     Object.entries(row.evidence)
       .filter(([, n]) => n > 0)
       .map(([what, n]) => `${what} ${n}`)

@@ -1,6 +1,17 @@
 import type { Fault } from '../fault.ts';
 import { kafkaFaults } from './kafka.ts';
+import { networkFaults } from './network.ts';
+import { postgresFaults } from './postgres.ts';
 import { redisFaults } from './redis.ts';
 import { roleFaults } from './roles.ts';
+import { s3Faults } from './s3.ts';
 
-export const FAULTS: readonly Fault[] = [...roleFaults, ...redisFaults, ...kafkaFaults];
+/** Every row of the table. The seed says in which order they come. */
+export const FAULTS: readonly Fault[] = [
+  ...roleFaults,
+  ...kafkaFaults,
+  ...redisFaults,
+  ...postgresFaults,
+  ...s3Faults,
+  ...networkFaults,
+];
