@@ -6,9 +6,11 @@ import { faultyHttp, type FaultyHttp } from '../support/faulty-http.ts';
 import { type KafkaServers, startKafka } from '../support/kafka-server.ts';
 import { connectKafka, type TestKafka } from '../support/kafka-services.ts';
 import { type PostgresServer, startPostgres } from '../support/postgres-server.ts';
+import { type RedisClusterServers, startCluster } from '../support/redis-cluster.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { type Environment, RoleProcess } from '../support/role-process.ts';
 import { type S3Server, startS3 } from '../support/s3-server.ts';
+import { type Disk, ownDisk } from './disk.ts';
 import { TcpProxy } from './proxy.ts';
 
 export const ROLES = ['ingest', 'worker', 'publisher', 'relay', 'scheduler', 'api'] as const;
@@ -18,15 +20,20 @@ export type Server = (typeof SERVERS)[number];
 
 export interface Size {
   readonly brokers: 1 | 3;
+  /** A Cluster of six is asked directly: its nodes tell addresses of their own. */
+  readonly redis: 'single' | 'cluster';
   readonly partitions: number;
   readonly roles: readonly Role[];
 }
 
 /** As small as shows something: what CI runs. */
 export const SMALL: Size = {
-  ...{ brokers: 1, partitions: 3 },
+  ...{ brokers: 1, redis: 'single', partitions: 3 },
   roles: ['ingest', 'worker', 'worker', 'publisher', 'relay', 'scheduler', 'api'],
 };
+
+/** Several brokers, and Redis as a Cluster. */
+export const CLUSTERS: Size = { ...SMALL, brokers: 3, redis: 'cluster' };
 
 const BUCKETS = 4;
 const RESTART_MS = 500;
@@ -117,31 +124,33 @@ export class Installation {
   }
 }
 
-export class Servers {
+interface Parts {
   readonly kafka: KafkaServers;
   readonly client: TestKafka;
   readonly topic: string;
-  /** Another one, once a replica was promoted. */
-  redis: RedisServer;
+  readonly redis: RedisServer;
+  readonly cluster: RedisClusterServers | undefined;
   readonly postgres: PostgresServer;
   readonly database: string;
+  /** Where PostgreSQL has one of its own. */
+  readonly disk: Disk | undefined;
   readonly s3: S3Server;
   readonly bucket: string;
   /** In front of S3, behind the proxies of the network. */
   readonly s3Faults: FaultyHttp;
-  readonly #partitions: number;
+  readonly partitions: number;
+}
+
+export class Servers {
+  readonly parts: Parts;
+  /** Another one, once a replica was promoted. */
+  redis: RedisServer;
   readonly #proxies: ReadonlyMap<string, readonly TcpProxy[]>;
 
-  constructor(
-    all: Omit<Servers, 'settings' | 'proxies' | 'close' | 'direct'> & {
-      readonly partitions: number;
-      readonly proxies: ReadonlyMap<string, readonly TcpProxy[]>;
-    },
-  ) {
-    ({ kafka: this.kafka, client: this.client, topic: this.topic, redis: this.redis } = all);
-    ({ postgres: this.postgres, database: this.database, s3: this.s3, bucket: this.bucket, s3Faults: this.s3Faults } = all);
-    this.#partitions = all.partitions;
-    this.#proxies = all.proxies;
+  constructor(parts: Parts, proxies: ReadonlyMap<string, readonly TcpProxy[]>) {
+    this.parts = parts;
+    this.redis = parts.redis;
+    this.#proxies = proxies;
   }
 
   /** Between a role and a server: one for each broker of Kafka. */
@@ -151,23 +160,25 @@ export class Servers {
 
   settings(role: Role): Environment {
     const at = (server: Server): string => `127.0.0.1:${this.proxies(role, server)[0]?.port}`;
-    const { credentials, region } = this.s3.access;
-    const { user } = this.postgres.connection;
+    const { s3, postgres, kafka, cluster, topic, bucket, database, partitions } = this.parts;
+    const { credentials, region } = s3.access;
+    const { user } = postgres.connection;
     return {
       AWS_ACCESS_KEY_ID: credentials.accessKeyId,
       AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
-      METERFOLD_DATABASE_URL: `postgres://${user}@${at('postgres')}/${this.database}`,
-      METERFOLD_REDIS_URLS: `redis://${at('redis')}`,
-      METERFOLD_S3_BUCKET: this.bucket,
+      METERFOLD_DATABASE_URL: `postgres://${user}@${at('postgres')}/${database}`,
+      METERFOLD_REDIS_URLS: cluster?.urls.join() ?? `redis://${at('redis')}`,
+      METERFOLD_REDIS_MODE: cluster === undefined ? 'single' : 'cluster',
+      METERFOLD_S3_BUCKET: bucket,
       METERFOLD_S3_ENDPOINT: `http://${at('s3')}`,
       METERFOLD_S3_REGION: region,
       METERFOLD_S3_PATH_STYLE: 'true',
       METERFOLD_KAFKA_BROKERS: this.proxies(role, 'kafka')
         .map(({ port }) => `127.0.0.1:${port}`)
         .join(),
-      METERFOLD_KAFKA_TOPIC: this.topic,
-      METERFOLD_KAFKA_MIN_INSYNC_REPLICAS: this.kafka.brokers.length > 1 ? '2' : '1',
-      METERFOLD_PARTITIONS: String(this.#partitions),
+      METERFOLD_KAFKA_TOPIC: topic,
+      METERFOLD_KAFKA_MIN_INSYNC_REPLICAS: kafka.brokers.length > 1 ? '2' : '1',
+      METERFOLD_PARTITIONS: String(partitions),
       METERFOLD_BUCKETS: String(BUCKETS),
       METERFOLD_EPOCH_MS: '60000',
       METERFOLD_TICK_MS: '500',
@@ -177,8 +188,10 @@ export class Servers {
 
   async close(): Promise<void> {
     await Promise.all([...this.#proxies.values()].flat().map((proxy) => proxy.close()));
-    await this.s3Faults.close();
-    await Promise.all([this.client.close(), this.redis.stop(), this.postgres.stop(), this.s3.stop()]);
+    const { s3Faults, client, cluster, postgres, s3, disk } = this.parts;
+    await s3Faults.close();
+    await Promise.all([client.close(), this.redis.stop(), cluster?.stop(), postgres.stop(), s3.stop()]);
+    await disk?.remove();
   }
 }
 
@@ -191,7 +204,7 @@ export const foreignClient = (brokers: readonly string[], clientId: string): Kaf
     retry: { initialRetryTime: 50, maxRetryTime: 500 },
   });
 
-async function startServers({ brokers, partitions }: Size): Promise<Servers> {
+async function startServers({ brokers, redis: kind, partitions }: Size): Promise<Servers> {
   const proxies = new Map<string, TcpProxy[]>();
   const between = async (role: string, server: Server, port: number): Promise<number> => {
     const proxy = await TcpProxy.start(port);
@@ -201,10 +214,12 @@ async function startServers({ brokers, partitions }: Size): Promise<Servers> {
   };
   const told = (name: string, _node: number, port: number): Promise<number> => between(name.toLowerCase(), 'kafka', port);
   const more = { names: ROLES.map((role) => role.toUpperCase()), told };
-  const [kafka, redis, postgres, s3] = await Promise.all([
+  const disk = ownDisk();
+  const [kafka, redis, cluster, postgres, s3] = await Promise.all([
     startKafka({ nodes: brokers, more }),
     startRedis(),
-    startPostgres({ durable: true }),
+    kind === 'cluster' ? startCluster() : undefined,
+    startPostgres({ durable: true, ...(disk && { within: disk.path }) }),
     startS3(),
   ]);
   const s3Faults = await faultyHttp(s3.access.endpoint);
@@ -216,7 +231,8 @@ async function startServers({ brokers, partitions }: Size): Promise<Servers> {
   await sealQuickly(client, topic, partitions);
   const { database } = await postgres.createDatabase();
   const bucket = await s3.bucket();
-  return new Servers({ kafka, client, topic, redis, postgres, database, s3, bucket, s3Faults, partitions, proxies });
+  const parts = { kafka, client, topic, redis, cluster, postgres, database, disk, s3, bucket, s3Faults, partitions };
+  return new Servers(parts, proxies);
 }
 
 /** Archive format 1 from the first record on: a fault of some seconds is to meet seals and publishes, not one a minute. */

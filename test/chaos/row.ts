@@ -96,7 +96,7 @@ async function within(ms: number, holds: () => boolean): Promise<boolean> {
 async function endsOf({ installation: { servers } }: Stage): Promise<readonly number[]> {
   for (const until = performance.now() + SETTLED_MS; ; await sleep(LOOK_MS)) {
     try {
-      const found = await servers.client.admin.fetchTopicOffsets(servers.topic);
+      const found = await servers.parts.client.admin.fetchTopicOffsets(servers.parts.topic);
       return found.sort((a, b) => a.partition - b.partition).map(({ high }) => Number(high));
     } catch (error) {
       if (performance.now() > until) throw error;
@@ -186,7 +186,11 @@ export async function runRow(stage: Stage, fault: Fault, number: number): Promis
   await watch.look();
   const before = { totals: watch.totals(), resent: load.resent, book: load.book.size };
   say(`fault: ${fault.name}`);
-  const struck = await fault.strike({ ...stage, wait: (ms) => sleep(ms) });
+  let failed: string | undefined;
+  const struck = await fault.strike({ ...stage, wait: (ms) => sleep(ms) }).catch((error: unknown): Evidence => {
+    failed = String(error);
+    return {};
+  });
   say(`fault is over: ${fault.name}`);
   const recovered = await recovery(stage);
   const counts = readers.take();
@@ -201,5 +205,6 @@ export async function runRow(stage: Stage, fault: Fault, number: number): Promis
     evidence: { ...struck, ...bites },
     seconds: seconds(began),
   };
-  return { ...row, failures: failuresOf(fault, { ...row, bites, isSettled }) };
+  const failures = failuresOf(fault, { ...row, bites, isSettled });
+  return { ...row, failures: failed === undefined ? failures : [failed, ...failures] };
 }

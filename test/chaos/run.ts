@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { below, randomOf } from '../simulation/random.ts';
 import type { Fault } from './fault.ts';
 import { FAULTS } from './faults/list.ts';
-import { foreignClient, Installation, type Size, SMALL } from './installation.ts';
+import { CLUSTERS, foreignClient, Installation, type Size, SMALL } from './installation.ts';
 import { Load } from './load.ts';
 import { Oracle } from './oracle.ts';
 import { Readers } from './readers.ts';
@@ -34,14 +34,14 @@ const STREAM = { order: 1, load: 2, readers: 3, faults: 4 };
 
 async function stageOf({ seed, size = SMALL, say }: Options): Promise<Stage & { close(): Promise<void> }> {
   const installation = await Installation.start(size, say);
-  const { servers } = installation;
-  const client = (id: string) => foreignClient(servers.kafka.brokers, id);
-  const oracle = new Oracle(client('oracle'), servers.topic, size.partitions);
+  const { kafka, topic } = installation.servers.parts;
+  const client = (id: string) => foreignClient(kafka.brokers, id);
+  const oracle = new Oracle(client('oracle'), topic, size.partitions);
   await oracle.start();
   let turn = 0;
   const url = (role: 'ingest' | 'api') => () => installation.url(role, (turn += 1));
   const random = (stream: number) => randomOf(seed, stream);
-  const ports = { kafka: client('load'), topic: servers.topic, partitions: size.partitions };
+  const ports = { kafka: client('load'), topic: topic, partitions: size.partitions };
   const load = new Load({ ...ports, random: random(STREAM.load), url: url('ingest') });
   const tenants = () => load.tenants;
   const readers = new Readers({ oracle, random: random(STREAM.readers), url: url('api'), tenants, say });
@@ -68,8 +68,7 @@ function* turns(faults: readonly Fault[], seed: number): Generator<Fault> {
 }
 
 export async function runFaults(options: Options): Promise<Report> {
-  const { seed, minutes, size = SMALL } = options;
-  const faults = options.faults.filter(({ needs }) => needs?.(size) ?? true);
+  const { seed, minutes, faults } = options;
   const began = performance.now();
   const say = (line: string): void => options.say(`${((performance.now() - began) / 1000).toFixed(1).padStart(7)} ${line}`);
   const stage = await stageOf({ ...options, say });
@@ -125,6 +124,16 @@ export function table(rows: readonly Row[]): string {
   return [columns, columns.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
 
+/** Each fault on the smallest installation that has what it needs. */
+function sharesOf(faults: readonly Fault[]): readonly { readonly size: Size; readonly faults: readonly Fault[] }[] {
+  const fits = ({ needs }: Fault): boolean => needs?.(SMALL) ?? true;
+  const shares = [
+    { size: SMALL, faults: faults.filter(fits) },
+    { size: CLUSTERS, faults: faults.filter((fault) => !fits(fault)) },
+  ];
+  return shares.filter((share) => share.faults.length > 0);
+}
+
 interface Wanted {
   readonly seed: number;
   readonly minutes: number;
@@ -134,13 +143,17 @@ interface Wanted {
 /** As `npm run chaos` calls it. Answers the exit code. */
 export async function main({ seed, minutes, only }: Wanted): Promise<number> {
   const faults = FAULTS.filter(({ name }) => only.length === 0 || only.some((part) => name.includes(part)));
-  console.log(`seed ${seed}: ${faults.map(({ name }) => name).join(', ')}`);
-  const report = await runFaults({ seed, minutes, faults, say: (line) => console.log(line) });
+  const reports: Report[] = [];
+  for (const share of sharesOf(faults)) {
+    console.log(`seed ${seed}, ${share.size.brokers} brokers, Redis ${share.size.redis}: ${share.faults.length} faults`);
+    reports.push(await runFaults({ seed, minutes, ...share, say: (line) => console.log(line) }));
+  }
   const results = fileURLToPath(new URL('results/', import.meta.url));
   mkdirSync(results, { recursive: true });
-  writeFileSync(`${results}seed-${seed}.json`, `${JSON.stringify({ seed, minutes, ...report }, undefined, 2)}\n`);
-  console.log(`\n${table(report.rows)}\n\nverify: ${JSON.stringify(report.verify)}`);
-  return report.isOk ? 0 : 1;
+  writeFileSync(`${results}seed-${seed}.json`, `${JSON.stringify({ seed, minutes, reports }, undefined, 2)}\n`);
+  console.log(`\n${table(reports.flatMap(({ rows }) => rows))}\n`);
+  for (const { verify } of reports) console.log(`verify: ${JSON.stringify(verify)}`);
+  return reports.every(({ isOk }) => isOk) ? 0 : 1;
 }
 
 export const list = (): string => FAULTS.map(({ name, inCi = false }) => `${name}${inCi ? ' (in CI)' : ''}`).join('\n');

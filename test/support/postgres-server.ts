@@ -106,10 +106,17 @@ const ended = (child: ChildProcess): Promise<void> =>
     : new Promise((resolve) => child.once('exit', () => resolve()));
 
 /** `durable`: syncs like a production server, for tests that kill it. */
-export async function startPostgres({ durable = false }: { readonly durable?: boolean } = {}): Promise<PostgresServer> {
+export async function startPostgres({
+  durable = false,
+  within = tmpdir(),
+}: {
+  readonly durable?: boolean;
+  /** The directory that holds its own: a disk of its own, to be filled. */
+  readonly within?: string;
+} = {}): Promise<PostgresServer> {
   const programs = postgresPrograms();
   if (programs === undefined) throw new Error('start postgres: no server program on this machine');
-  const dir = mkdtempSync(join(tmpdir(), 'meterfold-postgres-'));
+  const dir = mkdtempSync(join(within, 'meterfold-postgres-'));
   await mkdir(join(dir, 'pg'));
   await chmod(dir, 0o755);
   if (isRoot) for (const path of [dir, join(dir, 'pg')]) chownSync(path, idOf('-u'), idOf('-g'));

@@ -18,6 +18,8 @@ export const givenRedis = (): string | undefined => {
   return url === undefined || url === '' ? undefined : url;
 };
 
+export const canStartRedis = (): boolean => (redisProgram() ?? fetchRedis()) !== undefined;
+
 /** The suite, where this machine can start servers of its own, to be killed and filled. In CI a missing program fails. */
 export function describeRedis(title: string, suite: (version: string) => void): void {
   const program = redisProgram() ?? fetchRedis();

@@ -96,9 +96,11 @@ async function bucketOf(client: S3Client): Promise<string> {
   return Bucket;
 }
 
+export const canStartS3 = (): boolean => existsSync(program) || fetchProgram();
+
 /** A server of one's own, whose program is in the cache or may be built. */
 export async function startS3(): Promise<S3Server> {
-  if (!existsSync(program) && !fetchProgram()) throw new Error('start S3: no versitygw on this machine');
+  if (!canStartS3()) throw new Error('start S3: no versitygw on this machine');
   const directory = mkdtempSync(join(tmpdir(), 'meterfold-s3-'));
   const port = await freePort();
   const child = await run(port, directory);

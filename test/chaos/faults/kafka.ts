@@ -12,7 +12,7 @@ const broker: Fault = {
   name: 'SIGKILL of a broker of Kafka, started again',
   inCi: true,
   strike: async ({ installation, wait }) => {
-    const { kafka } = installation.servers;
+    const { kafka } = installation.servers.parts;
     await kafka.kill(1);
     await wait(AWAY_MS);
     await kafka.start(1);
@@ -26,7 +26,7 @@ const leader: Fault = {
   name: 'SIGKILL of the leaders of two partitions, one after the other',
   needs: ({ brokers }) => brokers === 3,
   strike: async ({ installation, say, wait }) => {
-    const { kafka, client, topic } = installation.servers;
+    const { kafka, client, topic } = installation.servers.parts;
     for (const partition of [0, 1]) {
       const { topics } = await client.admin.fetchTopicMetadata({ topics: [topic] });
       const found = topics[0]?.partitions.find(({ partitionId }) => partitionId === partition)?.leader ?? 1;
@@ -72,7 +72,7 @@ const wrongPartitioner: Fault = {
 const morePartitions: Fault = {
   name: 'partitions added, and a producer that uses them',
   strike: async ({ installation, load, oracle, wait }) => {
-    const { client, topic } = installation.servers;
+    const { client, topic } = installation.servers.parts;
     const count = (await client.admin.fetchTopicOffsets(topic)).length + 1;
     await client.admin.createPartitions({ topicPartitions: [{ topic, count }] });
     await oracle.stop();

@@ -1,5 +1,7 @@
 import type { Fault } from '../fault.ts';
+import { clusterFaults } from './cluster.ts';
 import { kafkaFaults } from './kafka.ts';
+import { mixedFaults } from './mixed.ts';
 import { networkFaults } from './network.ts';
 import { postgresFaults } from './postgres.ts';
 import { redisFaults } from './redis.ts';
@@ -14,4 +16,6 @@ export const FAULTS: readonly Fault[] = [
   ...postgresFaults,
   ...s3Faults,
   ...networkFaults,
+  ...mixedFaults,
+  ...clusterFaults,
 ];

@@ -44,7 +44,6 @@ const everywhere = (name: string, weather: Weather): Fault => ({
 /** Nothing passes between any role and one server; what was sent meanwhile arrives late. */
 const blackHole = (server: Server): Fault => ({
   name: `network: black hole to ${server}`,
-  inCi: server === 'postgres',
   strike: (scene) => {
     const proxies = proxiesTo(scene, server);
     return meanwhile(proxies, async () => {

@@ -5,8 +5,8 @@ import type { Connection } from '../../support/postgres-server.ts';
 import { type Fault, marks, type Scene } from '../fault.ts';
 
 const connectionOf = ({ installation: { servers } }: Scene): Connection => ({
-  ...servers.postgres.connection,
-  database: servers.database,
+  ...servers.parts.postgres.connection,
+  database: servers.parts.database,
 });
 
 async function connect(scene: Scene): Promise<pg.Client> {
@@ -22,7 +22,7 @@ const shutDown: Fault = {
   name: 'immediate shutdown of PostgreSQL',
   inCi: true,
   strike: async ({ installation, wait }) => {
-    const { postgres } = installation.servers;
+    const { postgres } = installation.servers.parts;
     await postgres.kill('SIGQUIT');
     await wait(AWAY_MS);
     await postgres.restart();
@@ -109,6 +109,28 @@ const raising = (name: string, state: string, share: number): Fault => ({
   bites: marks,
 });
 
+/** Writes fail, those of the WAL, too: then the whole server goes down, and does not come back before there is room. */
+const fullDisk: Fault = {
+  name: 'disk of PostgreSQL full',
+  strike: async (scene) => {
+    const { disk, postgres } = scene.installation.servers.parts;
+    if (disk === undefined) throw new Error('PostgreSQL has no disk of its own here: only root may mount one');
+    disk.fill();
+    await scene.wait(LONG_MS);
+    disk.free();
+    const isUp = await connect(scene).then(
+      (client) => client.end().then(() => true),
+      () => false,
+    );
+    if (!isUp) {
+      await postgres.kill('SIGQUIT');
+      await postgres.restart();
+    }
+    return { 'disks filled': 1, 'restarts of PostgreSQL': isUp ? 0 : 1 };
+  },
+  bites: marks,
+};
+
 /** A foreign transaction locks rows that publishers lock, in another order: PostgreSQL finds the circle and ends one of them. */
 const deadlocks: Fault = {
   name: 'deadlocks in PostgreSQL',
@@ -149,6 +171,6 @@ export const postgresFaults: readonly Fault[] = [
   noConnections,
   terminated,
   raising('serialization failures', '40001', 0.1),
-  raising('a disk that is full', '53100', 0.3),
+  fullDisk,
   deadlocks,
 ];

@@ -60,7 +60,7 @@ const emptied: Fault = {
     for (let n = 0; n < 3; n += 1) {
       keys += await admin.dbsize();
       await admin.flushall();
-      await scene.wait(4000);
+      await scene.wait(2500);
     }
     return { 'keys flushed': keys };
   },
@@ -127,4 +127,10 @@ const evicting: Fault = {
   bites: marks,
 };
 
-export const redisFaults: readonly Fault[] = [killedWithout, killedWith, emptied, full, promoted, evicting];
+/** A Cluster has faults of its own. */
+const needs: Fault['needs'] = ({ redis }) => redis === 'single';
+
+export const redisFaults: readonly Fault[] = [killedWithout, killedWith, emptied, full, promoted, evicting].map((fault) => ({
+  ...fault,
+  needs,
+}));

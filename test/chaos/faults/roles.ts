@@ -24,7 +24,6 @@ const LIVES_MS = 3000;
 /** Some die, one after the other; what keeps them starts them again. */
 const killed = (role: Role): Fault => ({
   name: `SIGKILL of ${role}`,
-  inCi: role === 'worker',
   strike: async (scene) => {
     for (let n = 0; n < DEATHS; n += 1) {
       const dying = await one(scene, role);
@@ -69,7 +68,7 @@ interface Point {
 
 /** In a worker the look-up is behind it and the apply is not yet sent; it goes on once others have taken over. */
 const POINTS: readonly Point[] = [
-  { role: 'worker', point: 'before-apply', signal: 'SIGSTOP', passes: 20, inCi: true },
+  { role: 'worker', point: 'before-apply', signal: 'SIGSTOP', passes: 20 },
   { role: 'worker', point: 'before-apply', signal: 'SIGKILL', passes: 20 },
   { role: 'worker', point: 'after-apply', signal: 'SIGKILL', passes: 20 },
   { role: 'worker', point: 'after-put', signal: 'SIGKILL', passes: 2, inCi: true },

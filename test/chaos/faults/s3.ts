@@ -14,7 +14,7 @@ const failing = (name: string, fault: HttpFault, inCi = false): Fault => ({
   name: `S3 ${name}`,
   inCi,
   strike: async ({ installation, wait }) => {
-    const { s3Faults } = installation.servers;
+    const { s3Faults } = installation.servers.parts;
     const conflicts = (): number => s3Faults.answered.get(PRECONDITION_FAILED) ?? 0;
     const before = conflicts();
     for (let n = 0; n < PLANNED; n += 1) s3Faults.fail(n % 4 === 3 ? 'none' : fault, /^PUT/);
@@ -43,7 +43,7 @@ const slow: Fault = {
 
 export const s3Faults: readonly Fault[] = [
   failing('answers 500', { status: 500, code: 'InternalError' }),
-  failing('answers 503', { status: 503, code: 'SlowDown' }, true),
+  failing('answers 503', { status: 503, code: 'SlowDown' }),
   failing('resets in mid-upload', 'reset'),
   failing('does it, and the reply is lost', 'lost', true),
   slow,
