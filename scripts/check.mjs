@@ -67,13 +67,14 @@ step('lint', 'npx', ['eslint', '.']);
 step('format', 'npx', ['prettier', '--check', '--log-level', 'warn', '.']);
 step('docs, schemas and promises agree with the code', node, ['scripts/docs-check.mjs']);
 suites('unit and integration suites, with coverage of domain and runtime', [
-  ...['src', 'test', '--exclude', 'test/simulation/**', '--exclude', 'test/process/**'],
+  ...['src', 'test', '--exclude', 'test/simulation/**', '--exclude', 'test/process/**', '--exclude', 'test/chaos/**'],
   ...['--coverage', '--coverage.include=src/domain/**', '--coverage.include=src/runtime/**'],
   ...['--coverage.thresholds.branches=95', '--coverage.reporter=text-summary'],
 ]);
 for (const example of ['embedded', 'processor-enrich']) step(`examples: ${example}`, node, [`examples/${example}.mjs`]);
 suites('examples: a log of one’s own keeps the contract', ['examples']);
 suites('process suites: kills of the real program', ['test/process']);
+suites('faults under load: a selection of npm run chaos', ['test/chaos']);
 if (!quick) {
   suites(
     'simulation: 5,000 schedules, which by themselves cover publish, merge and the memory store',

@@ -27,12 +27,13 @@ function suite(): void {
     test('no event is lost or counts twice, and no answer is wrong', { timeout: 600_000 }, async () => {
       const faults = FAULTS.filter(({ inCi }) => inCi === true);
       const said: string[] = [];
-      const { rows, verify } = await runFaults({ seed: SEED, minutes: 0, faults, say: (line) => said.push(line) });
+      const { rows, verify, notices } = await runFaults({ seed: SEED, minutes: 0, faults, say: (line) => said.push(line) });
       const failed = rows.filter(({ failures }) => failures.length > 0);
       expect(failed, `seed ${SEED}:\n${said.join('\n')}`).toEqual([]);
       expect(rows.length).toBe(faults.length);
       expect(rows.every(({ acknowledged }) => acknowledged > 0)).toBe(true);
       expect(verify).toMatchObject({ ok: true });
+      expect(notices).toBe(true);
     });
   });
 }

@@ -36,6 +36,8 @@ export interface Fault {
   readonly answered?: number;
   /** What it cannot do without. */
   readonly needs?: (size: Size) => boolean;
+  /** Nothing is done, and nothing may be noticed. */
+  readonly isControl?: boolean;
   /** In the selection that CI runs. */
   readonly inCi?: boolean;
 }

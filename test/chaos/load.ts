@@ -22,6 +22,7 @@ const EACH_SEND = 20;
 const EACH_PRODUCE = 4;
 /** While paused, between two looks, ms. */
 const LOOK_MS = 20;
+const PAUSE_MS = 120_000;
 const SEND_MS = 10_000;
 const AGAIN_MS = 200;
 const REMEMBERED = 500;
@@ -90,10 +91,11 @@ export class Load {
     this.#isPaused = false;
   }
 
-  /** Resolves once everything that was begun is acknowledged. */
+  /** Resolves once everything that was begun is acknowledged; throws where that takes too long. */
   async pause(): Promise<void> {
     this.#isPaused = true;
-    while (this.#busy > 0) await sleep(LOOK_MS);
+    for (const until = performance.now() + PAUSE_MS; this.#busy > 0; await sleep(LOOK_MS))
+      if (performance.now() > until) throw new Error(`not acknowledged within ${PAUSE_MS} ms`);
   }
 
   /** Rounds of one sender, until the load stops. */

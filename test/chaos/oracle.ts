@@ -171,6 +171,15 @@ export class Oracle {
   /** Whether a copy lies at home. */
   counts = (tenant: string, key: string): boolean => this.#firsts.has(JSON.stringify([tenant, key]));
 
+  /** A fault in its own books, to show that a comparison notices one: the first of these events is forgotten. */
+  forget({ tenant = '', type }: Asked): void {
+    this.#counted
+      .get(type)
+      ?.get(tenant)
+      ?.find((list) => list.length > 0)
+      ?.shift();
+  }
+
   /** What the answer must be. Undefined while the bucket of a tenant in it is not known. */
   truth({ tenant, type, from, to }: Asked, proof: Answer['proof']): Truth | undefined {
     if (tenant !== undefined) this.#learn(tenant, proof);

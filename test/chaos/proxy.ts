@@ -1,5 +1,5 @@
 /** Stands between one role and one server, and does to their connections what networks do. */
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Weather {
@@ -18,29 +18,25 @@ export class TcpProxy {
   readonly port: number;
   #weather: Weather = {};
   #upstream: number;
-  readonly #close: () => Promise<void>;
-  readonly #pairs: Map<Socket, Socket>;
+  readonly #server: Server;
+  /** Those that are forgotten, too. */
+  readonly #clients = new Set<Socket>();
+  readonly #pairs = new Map<Socket, Socket>();
   /** What the proxy did: connections taken, chunks it held, connections it cut. */
   readonly did = { taken: 0, held: 0, slowed: 0, cut: 0, forgotten: 0 };
 
-  private constructor(port: number, upstream: number, pairs: Map<Socket, Socket>, close: () => Promise<void>) {
-    this.port = port;
+  private constructor(server: Server, upstream: number) {
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('no port');
+    this.port = address.port;
+    this.#server = server.on('connection', (client: Socket) => this.#take(client));
     this.#upstream = upstream;
-    this.#pairs = pairs;
-    this.#close = close;
   }
 
   static async start(upstream: number): Promise<TcpProxy> {
-    const pairs = new Map<Socket, Socket>();
-    const server = createServer((client) => proxy.#take(client));
+    const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('no port');
-    const proxy = new TcpProxy(address.port, upstream, pairs, async () => {
-      for (const client of pairs.keys()) client.destroy();
-      await new Promise((resolve) => server.close(resolve));
-    });
-    return proxy;
+    return new TcpProxy(server, upstream);
   }
 
   /** From now on, for connections that are open, too. */
@@ -70,15 +66,18 @@ export class TcpProxy {
       this.#pairs.delete(client);
       upstream.removeAllListeners('close').resetAndDestroy();
       client.removeAllListeners('data').resume();
-      client.once('error', () => client.destroy());
     }
   }
 
-  close = (): Promise<void> => this.#close();
+  async close(): Promise<void> {
+    for (const client of this.#clients) client.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
 
   #take(client: Socket): void {
     this.did.taken += 1;
-    client.on('error', () => client.destroy());
+    this.#clients.add(client);
+    client.on('error', () => client.destroy()).on('close', () => this.#clients.delete(client));
     if (this.#weather.way === 'reset') {
       this.did.cut += 1;
       client.resetAndDestroy();

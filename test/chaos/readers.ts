@@ -57,6 +57,18 @@ export async function ask(url: string, { tenant, type, from, to }: Asked): Promi
   return response.ok ? JSON.parse(body) : { status: response.status };
 }
 
+/** How an answer differs from the truth at the positions that its proof names; undefined where it does not. */
+export async function differenceOf(oracle: Oracle, question: Asked, { proof, rows }: Answer): Promise<string | undefined> {
+  for (const deadline = Date.now() + ORACLE_MS; !oracle.covers(proof); await sleep(BETWEEN_MS))
+    if (Date.now() > deadline) return `the proof reaches beyond the log: ${JSON.stringify(proof)}`;
+  const truth = oracle.truth(question, proof);
+  if (truth === undefined) return undefined;
+  const count = rows.reduce((sum, row) => sum + row.count, 0);
+  const value = rows.reduce((sum, row) => sum + (scaled(row.value) ?? 0n), 0n);
+  if (count === truth.count && value === truth.value) return undefined;
+  return `${count} of ${value} is not ${truth.count} of ${truth.value} by ${JSON.stringify(proof)}`;
+}
+
 export class Readers {
   readonly #ports: ReaderPorts;
   readonly #stop = new AbortController();
@@ -108,27 +120,12 @@ export class Readers {
   }
 
   async #compare(answer: Answer, question: Asked, counts: Counts): Promise<void> {
-    const { oracle } = this.#ports;
-    const { proof, rows } = answer;
+    const { proof } = answer;
     counts[proof.state] += 1;
     if (proof.reason !== undefined) counts.reasons.set(proof.reason, (counts.reasons.get(proof.reason) ?? 0) + 1);
     if (proof.reason !== 'speed_unreachable') this.#look(answer);
-    for (const deadline = Date.now() + ORACLE_MS; !oracle.covers(proof);) {
-      if (Date.now() > deadline) {
-        this.#differs(question, 'the proof reaches beyond the log');
-        return;
-      }
-      await sleep(BETWEEN_MS);
-    }
-    const truth = oracle.truth(question, proof);
-    if (truth === undefined) return;
-    const [count, value] = [
-      rows.reduce((sum, row) => sum + row.count, 0),
-      rows.reduce((sum, row) => sum + (scaled(row.value) ?? 0n), 0n),
-    ];
-    if (count === truth.count && value === truth.value) return;
-    const reaches = JSON.stringify(proof);
-    this.#differs(question, `${count} of ${value} is not ${truth.count} of ${truth.value} by ${reaches}`);
+    const wrong = await differenceOf(this.#ports.oracle, question, answer);
+    if (wrong !== undefined) this.#differs(question, wrong);
   }
 
   #differs(question: Asked, how: string): void {

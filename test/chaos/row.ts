@@ -52,7 +52,7 @@ const BEFORE_MS = 3000;
 const LOOK_MS = 100;
 
 const DAY = 86_400_000;
-const everything = () => {
+export const everything = () => {
   const today = Math.floor(Date.now() / DAY) * DAY;
   return { from: today - 3 * DAY, to: today + 3 * DAY };
 };
@@ -164,11 +164,12 @@ type Judged = Omit<Row, 'failures'> & { readonly bites: Evidence; readonly isSet
 
 function failuresOf(fault: Fault, row: Judged): string[] {
   const answered = row.exact + row.provisional;
+  const bit = Object.values(row.bites).some((n) => n > 0);
   return [
     ...(row.wrong > 0 ? [`${row.wrong} wrong answers`] : []),
     ...(row.lost > 0 ? [`${row.lost} lost`] : []),
     ...(row.double > 0 ? [`${row.double} double`] : []),
-    ...(Object.values(row.bites).some((n) => n > 0) ? [] : ['the fault did not bite']),
+    ...(bit === (fault.isControl === true) ? [bit ? 'something was noticed' : 'the fault did not bite'] : []),
     ...(row.exactAfterS === undefined ? [`not exact within ${EXACT_MS} ms`] : []),
     ...(row.caughtUpAfterS === undefined || !row.isSettled ? ['not caught up in time'] : []),
     ...(answered < (fault.answered ?? 0) * row.answers ? [`${answered} of ${row.answers} answered`] : []),

@@ -7,8 +7,8 @@ import { FAULTS } from './faults/list.ts';
 import { CLUSTERS, foreignClient, Installation, type Size, SMALL } from './installation.ts';
 import { Load } from './load.ts';
 import { Oracle } from './oracle.ts';
-import { Readers } from './readers.ts';
-import { type Row, runRow, type Stage } from './row.ts';
+import { ask, differenceOf, Readers, TYPES } from './readers.ts';
+import { everything, type Row, runRow, type Stage } from './row.ts';
 import { Watch } from './watch.ts';
 
 export interface Options {
@@ -24,6 +24,8 @@ export interface Report {
   readonly rows: readonly Row[];
   /** Whether log, archive, batch view and live counters agree at the end. */
   readonly verify: unknown;
+  /** Whether the comparison notices an event that the oracle was made to forget. */
+  readonly notices: boolean;
   readonly isOk: boolean;
 }
 
@@ -82,8 +84,9 @@ export async function runFaults(options: Options): Promise<Report> {
       say(`row: ${JSON.stringify(row)}`);
     }
     const verify = await verified(stage);
-    const isOk = rows.every(({ failures }) => failures.length === 0) && (verify as { ok?: boolean }).ok === true;
-    return { rows, verify, isOk };
+    const notices = await noticesLoss(stage);
+    const holds = rows.every(({ failures }) => failures.length === 0) && (verify as { ok?: boolean }).ok === true;
+    return { rows, verify, notices, isOk: holds && notices };
   } finally {
     await stage.close();
   }
@@ -92,6 +95,15 @@ export async function runFaults(options: Options): Promise<Report> {
 async function verified({ installation }: Stage): Promise<unknown> {
   const response = await fetch(`${installation.url('api', 0)}/v1/verify`, { method: 'POST' });
   return response.json();
+}
+
+/** The oracle's own test: with an event less in its books, the same answer is wrong. */
+async function noticesLoss({ installation, load, oracle }: Stage): Promise<boolean> {
+  const question = { tenant: load.tenants[0], type: TYPES[0], ...everything() };
+  const answer = await ask(installation.url('api', 0), question);
+  if ('status' in answer || (await differenceOf(oracle, question, answer)) !== undefined) return false;
+  oracle.forget(question);
+  return (await differenceOf(oracle, question, answer)) !== undefined;
 }
 
 const percent = (part: number, of: number): string => `${of === 0 ? 0 : ((100 * part) / of).toFixed(1)} %`;
@@ -152,7 +164,8 @@ export async function main({ seed, minutes, only }: Wanted): Promise<number> {
   mkdirSync(results, { recursive: true });
   writeFileSync(`${results}seed-${seed}.json`, `${JSON.stringify({ seed, minutes, reports }, undefined, 2)}\n`);
   console.log(`\n${table(reports.flatMap(({ rows }) => rows))}\n`);
-  for (const { verify } of reports) console.log(`verify: ${JSON.stringify(verify)}`);
+  for (const { verify, notices } of reports)
+    console.log(`verify: ${JSON.stringify(verify)}; a forgotten event is noticed: ${notices}`);
   return reports.every(({ isOk }) => isOk) ? 0 : 1;
 }
 

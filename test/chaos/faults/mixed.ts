@@ -50,7 +50,7 @@ const mixed: Fault = {
   strike: async (scene) => {
     const steps: Promise<void>[] = [];
     for (const until = Date.now() + LONG_MS; Date.now() < until; await scene.wait(below(scene.random, MOST_BETWEEN_MS)))
-      steps.push(pick(scene.random, STEPS)(scene));
+      steps.push(pick(scene.random, STEPS)(scene).catch((error: unknown) => scene.say(String(error))));
     await Promise.all(steps);
     return { steps: steps.length };
   },
@@ -58,4 +58,16 @@ const mixed: Fault = {
   bites: marks,
 };
 
-export const mixedFaults: readonly Fault[] = [mixed];
+/** What a row looks like in which nothing is done: its numbers are not evidence of anything. */
+const control: Fault = {
+  name: 'nothing',
+  isControl: true,
+  inCi: true,
+  strike: async ({ wait }) => {
+    await wait(5000);
+    return {};
+  },
+  bites: marks,
+};
+
+export const mixedFaults: readonly Fault[] = [control, mixed];
