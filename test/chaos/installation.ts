@@ -106,7 +106,8 @@ export class Installation {
       if (typeof process?.exitCode === 'number')
         this.#say(`${kept.role} ended with ${process.exitCode}: ${process.said.slice(-600)}`);
       kept.process = undefined;
-      for (let isGone = true; isGone && !this.#closing; isGone = kept.process === undefined) {
+      while (kept.process === undefined) {
+        if (this.#closing) return;
         await sleep(RESTART_MS);
         kept.process = await RoleProcess.start(kept.role, this.environment(kept.role)).catch((error: unknown) => {
           this.#say(`${kept.role} did not start: ${String(error).slice(0, 600)}`);

@@ -94,8 +94,10 @@ export class Load {
   /** Resolves once everything that was begun is acknowledged; throws where that takes too long. */
   async pause(): Promise<void> {
     this.#isPaused = true;
-    for (const until = performance.now() + PAUSE_MS; this.#busy > 0; await sleep(LOOK_MS))
+    for (const until = performance.now() + PAUSE_MS; this.#busy > 0;) {
       if (performance.now() > until) throw new Error(`not acknowledged within ${PAUSE_MS} ms`);
+      await sleep(LOOK_MS);
+    }
   }
 
   /** Rounds of one sender, until the load stops. */

@@ -59,8 +59,10 @@ export async function ask(url: string, { tenant, type, from, to }: Asked): Promi
 
 /** How an answer differs from the truth at the positions that its proof names; undefined where it does not. */
 export async function differenceOf(oracle: Oracle, question: Asked, { proof, rows }: Answer): Promise<string | undefined> {
-  for (const deadline = Date.now() + ORACLE_MS; !oracle.covers(proof); await sleep(BETWEEN_MS))
+  for (const deadline = Date.now() + ORACLE_MS; !oracle.covers(proof);) {
     if (Date.now() > deadline) return `the proof reaches beyond the log: ${JSON.stringify(proof)}`;
+    await sleep(BETWEEN_MS);
+  }
   const truth = oracle.truth(question, proof);
   if (truth === undefined) return undefined;
   const count = rows.reduce((sum, row) => sum + row.count, 0);
@@ -106,10 +108,11 @@ export class Readers {
 
   async check(url: string, question: Asked): Promise<Answer | undefined> {
     const { counts } = this;
+    const stood = new Map(this.#fences);
     const answer = await ask(url, question).catch(() => undefined);
     if (answer === undefined) counts.unanswered += 1;
     else if ('status' in answer) this.#refused(answer.status, question);
-    else await this.#compare(answer, question, counts);
+    else await this.#compare(answer, question, { counts, stood });
     return answer === undefined || 'status' in answer ? undefined : answer;
   }
 
@@ -119,11 +122,11 @@ export class Readers {
     else if (status !== 404) this.#differs(question, `the status is ${status}`);
   }
 
-  async #compare(answer: Answer, question: Asked, counts: Counts): Promise<void> {
+  async #compare(answer: Answer, question: Asked, { counts, stood }: Begun): Promise<void> {
     const { proof } = answer;
     counts[proof.state] += 1;
     if (proof.reason !== undefined) counts.reasons.set(proof.reason, (counts.reasons.get(proof.reason) ?? 0) + 1);
-    if (proof.reason !== 'speed_unreachable') this.#look(answer);
+    if (proof.reason !== 'speed_unreachable') this.#look(answer, stood);
     const wrong = await differenceOf(this.#ports.oracle, question, answer);
     if (wrong !== undefined) this.#differs(question, wrong);
   }
@@ -134,15 +137,21 @@ export class Readers {
   }
 
   /** A bucket that was read and has no fence has lost it. */
-  #look({ proof }: Answer): void {
+  #look({ proof }: Answer, before: ReadonlyMap<string, string>): void {
     for (const { lineage, speed } of proof.lineages)
       for (const { bucket, fence } of speed) {
         const place = `${lineage} ${bucket}`;
-        const stood = this.#fences.get(place);
+        const stood = before.get(place);
         if (stood !== undefined && (fence === null ? stood !== '' : fence < stood)) this.counts.fell += 1;
         this.#fences.set(place, fence ?? '');
       }
   }
+}
+
+/** As it was when the question was asked: answers overtake each other. */
+interface Begun {
+  readonly counts: Counts;
+  readonly stood: ReadonlyMap<string, string>;
 }
 
 const fresh = (): Counts => ({

@@ -88,18 +88,19 @@ async function secondsUntil(
 }
 
 async function within(ms: number, holds: () => boolean): Promise<boolean> {
-  for (const until = performance.now() + ms; performance.now() < until; await sleep(LOOK_MS)) if (holds()) return true;
+  for (const until = performance.now() + ms; performance.now() < until && !holds();) await sleep(LOOK_MS);
   return holds();
 }
 
 /** The end of each partition, as the brokers say. */
 async function endsOf({ installation: { servers } }: Stage): Promise<readonly number[]> {
-  for (const until = performance.now() + SETTLED_MS; ; await sleep(LOOK_MS)) {
+  for (const until = performance.now() + SETTLED_MS; ;) {
     try {
       const found = await servers.parts.client.admin.fetchTopicOffsets(servers.parts.topic);
       return found.sort((a, b) => a.partition - b.partition).map(({ high }) => Number(high));
     } catch (error) {
       if (performance.now() > until) throw error;
+      await sleep(LOOK_MS);
     }
   }
 }
@@ -199,10 +200,10 @@ export async function runRow(stage: Stage, fault: Fault, number: number): Promis
   await watch.look();
   const counter = (name: string): number => watch.total(name) - (before.totals.get(name) ?? 0);
   const bites = fault.bites({ counts, counter, resent: load.resent - before.resent });
-  const { reasons, fell: _, ...shares } = counts;
+  const { exact, provisional, refused, unanswered, wrong } = counts;
   const row = {
-    ...{ fault: fault.name, ...settled, ...shares, ...recovered, reasons: Object.fromEntries(reasons) },
-    answers: counts.exact + counts.provisional + counts.refused + counts.unanswered,
+    ...{ fault: fault.name, ...settled, wrong, exact, provisional, refused, unanswered, ...recovered },
+    ...{ answers: exact + provisional + refused + unanswered, reasons: Object.fromEntries(counts.reasons) },
     evidence: { ...struck, ...bites },
     seconds: seconds(began),
   };

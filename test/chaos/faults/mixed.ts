@@ -49,8 +49,10 @@ const mixed: Fault = {
   name: 'kills, stops, resets, black holes and FLUSHALL at random',
   strike: async (scene) => {
     const steps: Promise<void>[] = [];
-    for (const until = Date.now() + LONG_MS; Date.now() < until; await scene.wait(below(scene.random, MOST_BETWEEN_MS)))
+    for (const until = Date.now() + LONG_MS; Date.now() < until;) {
+      await scene.wait(below(scene.random, MOST_BETWEEN_MS));
       steps.push(pick(scene.random, STEPS)(scene).catch((error: unknown) => scene.say(String(error))));
+    }
     await Promise.all(steps);
     return { steps: steps.length };
   },

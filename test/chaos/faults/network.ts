@@ -63,7 +63,8 @@ const resets: Fault = {
   strike: (scene) =>
     meanwhile(all(scene), async () => {
       const { installation, random, say, wait } = scene;
-      for (const until = Date.now() + LONG_MS; Date.now() < until; await wait(RESET_EVERY_MS)) {
+      for (const until = Date.now() + LONG_MS; Date.now() < until;) {
+        await wait(RESET_EVERY_MS);
         const role = pick(random, ROLES as unknown as [Role, ...Role[]]);
         const server = pick(random, SERVERS as unknown as [Server, ...Server[]]);
         say(`reset ${role} - ${server}`);

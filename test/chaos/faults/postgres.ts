@@ -67,8 +67,10 @@ const terminated: Fault = {
   strike: async (scene) => {
     const client = await connect(scene);
     let ended = 0;
-    for (const until = Date.now() + LONG_MS; Date.now() < until; await scene.wait(200))
+    for (const until = Date.now() + LONG_MS; Date.now() < until;) {
       ended += await terminate(client, 0.1);
+      await scene.wait(200);
+    }
     await client.end();
     return { 'sessions terminated': ended };
   },
@@ -144,7 +146,8 @@ const deadlocks: Fault = {
     };
     const before = await count();
     await client.query("SET deadlock_timeout = '5s'");
-    for (const until = Date.now() + 2 * LONG_MS; Date.now() < until; await scene.wait(below(scene.random, 100))) {
+    for (const until = Date.now() + 2 * LONG_MS; Date.now() < until;) {
+      await scene.wait(below(scene.random, 100));
       try {
         await client.query('BEGIN');
         for (let n = 0; n < 5; n += 1) {

@@ -94,7 +94,7 @@ const atPoint = ({ role, point, signal, passes, inCi }: Point): Fault => ({
       await wait(50);
     const met = victim.said.includes(`passed ${point}`) ? 1 : 0;
     say(`${role} ${victim.pid} met ${point}: ${met === 1 ? signal : 'never'}`);
-    for (const _ of others) await installation.add(role);
+    while (installation.of(role).length <= others.length) await installation.add(role);
     if (signal === 'SIGSTOP') {
       await wait(STOPPED_MS[role]);
       victim.signal('SIGCONT');
@@ -118,7 +118,8 @@ const churn: Fault = {
   strike: async ({ installation, random, say, wait }) => {
     const wanted = installation.of('worker').length;
     const changes: Promise<unknown>[] = [];
-    for (const until = Date.now() + CHURN_MS; Date.now() < until; await wait(CHURN_EVERY_MS)) {
+    for (const until = Date.now() + CHURN_MS; Date.now() < until;) {
+      await wait(CHURN_EVERY_MS);
       const workers = installation.of('worker');
       const leaves = workers.length >= MOST_WORKERS || (workers.length > 1 && below(random, 2) === 0);
       const signal = below(random, 3) === 0 ? 'SIGKILL' : 'SIGTERM';
