@@ -1,5 +1,5 @@
 // Faults over a real installation: npm run chaos -- [--seed S] [--minutes M] [--only NAME]… [--list]
-// The table, and beside it test/chaos/results/seed-S.json. Exit 0 where every row holds. Needs `npm run build`.
+// After SIGINT the row that runs is finished. The table, and beside it test/chaos/results/seed-S.json. Exit 0 where every row holds. Needs `npm run build`.
 import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
@@ -18,4 +18,6 @@ const program = list
   : `import { main } from './run.ts'; process.exitCode = await main(${wanted});`;
 const args = ['--import', at('../test/support/typescript.mjs'), '--input-type=module', '--eval', program];
 const child = spawn(process.execPath, args, { stdio: 'inherit', cwd: at('../test/chaos') });
+process.on('SIGTERM', () => child.kill('SIGTERM'));
+process.on('SIGINT', () => undefined);
 child.on('exit', (code) => (process.exitCode = code ?? 1));

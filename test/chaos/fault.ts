@@ -20,6 +20,8 @@ export interface Seen {
   readonly counts: Counts;
   /** How far a counter of the roles went on. */
   readonly counter: (name: string) => number;
+  /** Processes that were gone, and started again. */
+  readonly restarts: number;
   /** Requests and records that were sent again. */
   readonly resent: number;
 }
@@ -28,9 +30,9 @@ export type Evidence = Readonly<Record<string, number>>;
 
 export interface Fault {
   readonly name: string;
-  /** Under load. What it did is undone once it resolves. Answers what servers and proxies say of it: part of the evidence. */
+  /** Under load. What it did is undone once it resolves. Answers what servers and proxies say of it, not what was done. */
   readonly strike: (scene: Scene) => Promise<Evidence>;
-  /** What readers, senders and roles saw of it. Where every number is 0 the row fails. */
+  /** What readers, senders and roles saw of it. Where every number is 0, also of what `strike` answered, the row fails. */
   readonly bites: (seen: Seen) => Evidence;
   /** The share of this row's questions that must have been answered. */
   readonly answered?: number;

@@ -161,11 +161,11 @@ async function settle(stage: Stage, book: number): Promise<Settled> {
   return { acknowledged: acknowledged.length, lost: away() + missing, double: surplus, isSettled: reached !== undefined };
 }
 
-type Judged = Omit<Row, 'failures'> & { readonly bites: Evidence; readonly isSettled: boolean };
+type Judged = Omit<Row, 'failures'> & { readonly isSettled: boolean };
 
 function failuresOf(fault: Fault, row: Judged): string[] {
   const answered = row.exact + row.provisional;
-  const bit = Object.values(row.bites).some((n) => n > 0);
+  const bit = Object.values(row.evidence).some((n) => n > 0);
   return [
     ...(row.wrong > 0 ? [`${row.wrong} wrong answers`] : []),
     ...(row.lost > 0 ? [`${row.lost} lost`] : []),
@@ -179,13 +179,14 @@ function failuresOf(fault: Fault, row: Judged): string[] {
 
 /** Runs a fault over the load, and judges. */
 export async function runRow(stage: Stage, fault: Fault, number: number): Promise<Row> {
-  const { load, readers, watch, say } = stage;
+  const { installation, load, readers, watch, say } = stage;
   const began = performance.now();
   load.name(`row${number}`);
   load.resume();
   await sleep(BEFORE_MS);
   readers.take();
   await watch.look();
+  const { restarts } = installation;
   const before = { totals: watch.totals(), resent: load.resent, book: load.book.size };
   say(`fault: ${fault.name}`);
   let failed: string | undefined;
@@ -199,7 +200,10 @@ export async function runRow(stage: Stage, fault: Fault, number: number): Promis
   const { isSettled, ...settled } = await settle(stage, before.book);
   await watch.look();
   const counter = (name: string): number => watch.total(name) - (before.totals.get(name) ?? 0);
-  const bites = fault.bites({ counts, counter, resent: load.resent - before.resent });
+  const bites = fault.bites({
+    ...{ counts, counter, resent: load.resent - before.resent },
+    restarts: installation.restarts - restarts,
+  });
   const { exact, provisional, refused, unanswered, wrong } = counts;
   const row = {
     ...{ fault: fault.name, ...settled, wrong, exact, provisional, refused, unanswered, ...recovered },
@@ -207,6 +211,6 @@ export async function runRow(stage: Stage, fault: Fault, number: number): Promis
     evidence: { ...struck, ...bites },
     seconds: seconds(began),
   };
-  const failures = failuresOf(fault, { ...row, bites, isSettled });
+  const failures = failuresOf(fault, { ...row, isSettled });
   return { ...row, failures: failed === undefined ? failures : [failed, ...failures] };
 }

@@ -17,6 +17,8 @@ export interface Options {
   readonly minutes: number;
   readonly faults: readonly Fault[];
   readonly size?: Size;
+  /** After the row that runs. */
+  readonly stop?: AbortSignal;
   readonly say: (line: string) => void;
 }
 
@@ -78,7 +80,7 @@ export async function runFaults(options: Options): Promise<Report> {
   try {
     for (const fault of turns(faults, seed)) {
       const isOver = performance.now() - began > minutes * 60_000;
-      if (rows.length >= faults.length && isOver) break;
+      if ((rows.length >= faults.length && isOver) || options.stop?.aborted === true) break;
       const row = await runRow(stage, fault, rows.length + 1);
       rows.push(row);
       say(`row: ${JSON.stringify(row)}`);
@@ -155,10 +157,13 @@ interface Wanted {
 /** As `npm run chaos` calls it. Answers the exit code. */
 export async function main({ seed, minutes, only }: Wanted): Promise<number> {
   const faults = FAULTS.filter(({ name }) => only.length === 0 || only.some((part) => name.includes(part)));
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   const reports: Report[] = [];
   for (const share of sharesOf(faults)) {
+    if (stop.signal.aborted) break;
     console.log(`seed ${seed}, ${share.size.brokers} brokers, Redis ${share.size.redis}: ${share.faults.length} faults`);
-    reports.push(await runFaults({ seed, minutes, ...share, say: (line) => console.log(line) }));
+    reports.push(await runFaults({ seed, minutes, ...share, stop: stop.signal, say: (line) => console.log(line) }));
   }
   const results = fileURLToPath(new URL('results/', import.meta.url));
   mkdirSync(results, { recursive: true });

@@ -54,7 +54,8 @@ const mixed: Fault = {
       steps.push(pick(scene.random, STEPS)(scene).catch((error: unknown) => scene.say(String(error))));
     }
     await Promise.all(steps);
-    return { steps: steps.length };
+    scene.say(`${steps.length} steps`);
+    return {};
   },
   needs: ({ redis }) => redis === 'single',
   bites: marks,

@@ -26,7 +26,7 @@ const shutDown: Fault = {
     await postgres.kill('SIGQUIT');
     await wait(AWAY_MS);
     await postgres.restart();
-    return { shutdowns: 1 };
+    return {};
   },
   bites: marks,
 };
@@ -128,7 +128,7 @@ const fullDisk: Fault = {
       await postgres.kill('SIGQUIT');
       await postgres.restart();
     }
-    return { 'disks filled': 1, 'restarts of PostgreSQL': isUp ? 0 : 1 };
+    return { 'deaths of PostgreSQL': isUp ? 0 : 1 };
   },
   bites: marks,
 };

@@ -112,12 +112,12 @@ const promoted: Fault = {
 
 /** An operator changes it under way, and memory is short at that moment. */
 const evicting: Fault = {
-  name: 'maxmemory-policy of Redis changed to allkeys-random, memory short',
+  name: 'maxmemory-policy of Redis changed to allkeys-lru, memory short',
   strike: async (scene) => {
     const admin = redisOf(scene).admin();
     const used = await info(admin, 'memory', 'used_memory');
-    await admin.config('SET', 'maxmemory-policy', 'allkeys-random');
-    await admin.config('SET', 'maxmemory', String(Math.floor(used * 0.9)));
+    await admin.config('SET', 'maxmemory-policy', 'allkeys-lru');
+    await admin.config('SET', 'maxmemory', String(Math.floor(used * 0.7)));
     await scene.wait(FULL_MS);
     const evicted = await info(admin, 'stats', 'evicted_keys');
     await admin.config('SET', 'maxmemory', '0');

@@ -6,7 +6,11 @@ import { type Evidence, type Fault, marks, type Scene, type Seen } from '../faul
 import { type Role, ROLES } from '../installation.ts';
 
 /** For a role without a trace in the metrics: nobody answered there for a while, or the work was done by others. */
-const absence = (seen: Seen): Evidence => ({ ...marks(seen), 'questions without an answer': seen.counts.unanswered });
+const absence = (seen: Seen): Evidence => ({
+  ...marks(seen),
+  'processes started again': seen.restarts,
+  'questions without an answer': seen.counts.unanswered,
+});
 
 /** One of the role that runs now. */
 async function one({ installation, wait }: Scene, role: Role): Promise<RoleProcess> {
@@ -31,7 +35,7 @@ const killed = (role: Role): Fault => ({
       await dying.kill('SIGKILL');
       await scene.wait(LIVES_MS);
     }
-    return { deaths: DEATHS };
+    return {};
   },
   bites: absence,
 });
@@ -41,15 +45,23 @@ const STOPPED_MS: Readonly<Record<Role, number>> = {
   ...{ ingest: 5000, worker: 40_000, publisher: 8000, relay: 8000, scheduler: 8000, api: 5000 },
 };
 
+const PROBE_MS = 1000;
+const isSilent = (url: string): Promise<boolean> =>
+  fetch(`${url}/healthz`, { signal: AbortSignal.timeout(PROBE_MS) }).then(
+    () => false,
+    () => true,
+  );
+
 const stopped = (role: Role): Fault => ({
   name: `SIGSTOP and SIGCONT of ${role}`,
   strike: async (scene) => {
     const sleeping = await one(scene, role);
     scene.say(`SIGSTOP ${role} ${sleeping.pid}`);
     sleeping.signal('SIGSTOP');
+    const silent = await isSilent(sleeping.url);
     await scene.wait(STOPPED_MS[role]);
     sleeping.signal('SIGCONT');
-    return { 'processes stopped': 1 };
+    return { 'health checks without an answer': silent ? 1 : 0 };
   },
   bites: absence,
 });
@@ -94,7 +106,7 @@ const atPoint = ({ role, point, signal, passes, inCi }: Point): Fault => ({
       await wait(50);
     const met = victim.said.includes(`passed ${point}`) ? 1 : 0;
     say(`${role} ${victim.pid} met ${point}: ${met === 1 ? signal : 'never'}`);
-    while (installation.of(role).length <= others.length) await installation.add(role);
+    for (let n = 0; n < others.length; n += 1) await installation.add(role);
     if (signal === 'SIGSTOP') {
       await wait(STOPPED_MS[role]);
       victim.signal('SIGCONT');
@@ -131,7 +143,8 @@ const churn: Fault = {
     await Promise.all(changes);
     while (installation.of('worker').length < wanted) await installation.add('worker');
     for (const extra of installation.of('worker').slice(wanted)) await installation.remove(extra);
-    return { changes: changes.length };
+    say(`${changes.length} changes`);
+    return {};
   },
   bites: absence,
 };
