@@ -37,6 +37,8 @@ export const CLUSTERS: Size = { ...SMALL, brokers: 3, redis: 'cluster' };
 
 const BUCKETS = 4;
 const RESTART_MS = 500;
+/** Characters of what a process wrote. */
+const SAID = 600;
 
 /** What an orchestrator does: a process that is gone is started again, until it is let go. */
 interface Kept {
@@ -49,6 +51,7 @@ export class Installation {
   readonly size: Size;
   readonly servers: Servers;
   readonly #kept: Kept[] = [];
+  readonly #keepers: Promise<void>[] = [];
   #closing = false;
   /** Processes that were started again because they were gone. */
   restarts = 0;
@@ -87,7 +90,7 @@ export class Installation {
     const first = await RoleProcess.start(role, { ...this.environment(role), ...more }, program);
     kept.process = first;
     this.#kept.push(kept);
-    this.#keep(kept).catch((error: unknown) => this.#say(`keeping ${role}: ${String(error)}`));
+    this.#keepers.push(this.#keep(kept));
     return first;
   }
 
@@ -98,29 +101,32 @@ export class Installation {
   }
 
   async #keep(kept: Kept): Promise<void> {
-    for (;;) {
-      const { process } = kept;
-      await process?.gone;
-      if (!kept.isWanted || this.#closing) return;
-      this.restarts += 1;
-      if (typeof process?.exitCode === 'number')
-        this.#say(`${kept.role} ended with ${process.exitCode}: ${process.said.slice(-600)}`);
+    while (await this.#isMissed(kept)) {
+      const { role, process: gone } = kept;
+      if (gone !== undefined) this.restarts += 1;
+      if (typeof gone?.exitCode === 'number') this.#say(`${role} ended with ${gone.exitCode}: ${gone.said.slice(-SAID)}`);
       kept.process = undefined;
-      while (kept.process === undefined) {
-        if (this.#closing) return;
-        await sleep(RESTART_MS);
-        kept.process = await RoleProcess.start(kept.role, this.environment(kept.role)).catch((error: unknown) => {
-          this.#say(`${kept.role} did not start: ${String(error).slice(0, 600)}`);
-          return undefined;
-        });
-      }
+      await sleep(RESTART_MS);
+      kept.process = await RoleProcess.start(role, this.environment(role)).catch((error: unknown) => {
+        this.#say(`${role} did not start: ${String(error).slice(0, SAID)}`);
+        return undefined;
+      });
     }
+  }
+
+  /** Once it is gone: whether it is to be started again. */
+  async #isMissed(kept: Kept): Promise<boolean> {
+    await kept.process?.gone;
+    return kept.isWanted && !this.#closing;
   }
 
   async close(): Promise<void> {
     this.#closing = true;
-    for (const one of this.running) one.signal('SIGCONT');
-    await Promise.all(this.running.map((one) => one.kill()));
+    const end = (): Promise<unknown> => Promise.all(this.running.map((one) => one.kill()));
+    await end();
+    await Promise.all(this.#keepers);
+    // One that was just being started.
+    await end();
     await this.servers.close();
   }
 }
