@@ -97,7 +97,7 @@ export class Oracle {
   /** By partition: the offset that is read next. */
   readonly #next: number[] = [];
   /** By event type, then tenant, then partition: in the order of the log. */
-  readonly #counted = new Map<string, Map<string, Counted[][]>>();
+  readonly #counted = new Map<string, Map<string, Map<number, Counted[]>>>();
   readonly #firsts = new Set<string>();
   /** The bucket of each tenant, as the proofs of its own answers name it. */
   readonly #buckets = new Map<string, number>();
@@ -144,11 +144,13 @@ export class Oracle {
   }
 
   #listOf({ type, tenant }: Pick<Counted, 'type' | 'tenant'>, at: number): Counted[] {
-    const tenants = this.#counted.get(type) ?? new Map<string, Counted[][]>();
+    const tenants = this.#counted.get(type) ?? new Map<string, Map<number, Counted[]>>();
     this.#counted.set(type, tenants);
-    const partitions = tenants.get(tenant) ?? [];
+    const partitions = tenants.get(tenant) ?? new Map<number, Counted[]>();
     tenants.set(tenant, partitions);
-    return (partitions[at] ??= []);
+    const list = partitions.get(at) ?? [];
+    partitions.set(at, list);
+    return list;
   }
 
   #homeOf(tenant: string): number {
@@ -173,17 +175,14 @@ export class Oracle {
 
   /** A fault in its own books, to show that a comparison notices one: the first of these events is forgotten. */
   forget({ tenant = '', type }: Asked): void {
-    this.#counted
-      .get(type)
-      ?.get(tenant)
-      ?.find((list) => list.length > 0)
-      ?.shift();
+    const [list] = this.#counted.get(type)?.get(tenant)?.values() ?? [];
+    list?.shift();
   }
 
   /** What the answer must be. Undefined while the bucket of a tenant in it is not known. */
   truth({ tenant, type, from, to }: Asked, proof: Answer['proof']): Truth | undefined {
     if (tenant !== undefined) this.#learn(tenant, proof);
-    const all = this.#counted.get(type) ?? new Map<string, Counted[][]>();
+    const all = this.#counted.get(type) ?? new Map<string, Map<number, Counted[]>>();
     const chosen = tenant === undefined ? [...all.keys()] : [tenant];
     if (chosen.some((one) => !this.#buckets.has(one))) return undefined;
     let [value, count] = [0n, 0];
@@ -191,7 +190,7 @@ export class Oracle {
       const reach = new Map(reaches.map(({ bucket, position }) => [bucket, Number(position)]));
       for (const one of chosen) {
         const end = reach.get(this.#buckets.get(one) ?? -1) ?? 0;
-        for (const { offset, at, quantity } of all.get(one)?.[partitionOf(lineage)] ?? []) {
+        for (const { offset, at, quantity } of all.get(one)?.get(partitionOf(lineage)) ?? []) {
           if (offset >= end) break;
           if (at < from || at >= to) continue;
           value += quantity;
