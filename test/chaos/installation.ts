@@ -235,7 +235,7 @@ async function startServers({ brokers, redis: kind, partitions }: Size): Promise
     for (const server of ['redis', 'postgres', 's3'] as const) await between(role, server, ports[server]);
   const client = await connectKafka(kafka.brokers, kafka);
   const topic = await client.topic(partitions, {}, `usage-${randomUUID()}`);
-  await sealQuickly(client, topic, partitions);
+  await sealQuickly(client, topic, [...Array(partitions).keys()]);
   const { database } = await postgres.createDatabase();
   const bucket = await s3.bucket();
   const parts = { kafka, client, topic, redis, cluster, postgres, database, disk, s3, bucket, s3Faults, partitions };
@@ -243,11 +243,11 @@ async function startServers({ brokers, redis: kind, partitions }: Size): Promise
 }
 
 /** Archive format 1 from the first record on: a fault of some seconds is to meet seals and publishes, not one a minute. */
-async function sealQuickly({ client }: TestKafka, topic: string, partitions: number): Promise<void> {
+export async function sealQuickly({ client }: TestKafka, topic: string, partitions: readonly number[]): Promise<void> {
   const producer = client.producer();
   await producer.connect();
   const value = '{"type":"format","format":1}';
-  for (let partition = 0; partition < partitions; partition += 1)
+  for (const partition of partitions)
     await producer.send({ topic, acks: -1, messages: [{ partition, value, headers: { meterfold: 'control' } }] });
   await producer.disconnect();
 }

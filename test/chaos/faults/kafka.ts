@@ -1,6 +1,7 @@
 /** Kafka: brokers and leaders that die, connections whose far end is gone, records in the wrong place, more partitions. */
 import { type Fault, marks, type Scene, type Seen } from '../fault.ts';
-import { ROLES } from '../installation.ts';
+import { eventually } from '../../support/kafka-services.ts';
+import { ROLES, sealQuickly } from '../installation.ts';
 import type { TcpProxy } from '../proxy.ts';
 
 export const proxiesTo = ({ installation }: Scene, server: 'kafka' | 'redis' | 'postgres' | 's3'): readonly TcpProxy[] =>
@@ -75,6 +76,8 @@ const morePartitions: Fault = {
     const { client, topic } = installation.servers.parts;
     const count = (await client.admin.fetchTopicOffsets(topic)).length + 1;
     await client.admin.createPartitions({ topicPartitions: [{ topic, count }] });
+    await eventually(async () => (await client.admin.fetchTopicOffsets(topic)).length === count, 'the partition is there');
+    await sealQuickly(client, topic, [count - 1]);
     await oracle.stop();
     await oracle.start();
     load.partitions = count;
