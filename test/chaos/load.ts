@@ -22,6 +22,8 @@ const EACH_SEND = 20;
 const EACH_PRODUCE = 4;
 /** While paused, between two looks, ms. */
 const LOOK_MS = 20;
+/** Partitions that are added are known after so long. */
+const METADATA_MS = 2000;
 const PAUSE_MS = 120_000;
 const SEND_MS = 10_000;
 const AGAIN_MS = 200;
@@ -60,7 +62,11 @@ export class Load {
     this.#ports = ports;
     this.partitions = ports.partitions;
     const retry = { retries: 3, initialRetryTime: 50, maxRetryTime: 500 };
-    this.#producer = ports.kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner, retry });
+    this.#producer = ports.kafka.producer({
+      createPartitioner: Partitioners.DefaultPartitioner,
+      metadataMaxAge: METADATA_MS,
+      retry,
+    });
   }
 
   get tenants(): readonly string[] {
@@ -185,7 +191,12 @@ export class Load {
   async #put(messages: readonly Message[], events: readonly Event[]): Promise<boolean> {
     const { topic } = this.#ports;
     try {
-      await Promise.all(messages.map((one) => this.#producer.send({ topic, messages: [one], acks: -1, timeout: SEND_MS })));
+      const written = await Promise.all(
+        messages.map((one) => this.#producer.send({ topic, messages: [one], acks: -1, timeout: SEND_MS })),
+      );
+      // To a partition that it does not know of kafkajs sends nothing, and says nothing.
+      if (!written.flat().every(({ errorCode }) => errorCode === 0) || written.some(({ length }) => length === 0))
+        return false;
       for (const event of events) this.#acknowledge(event);
       return true;
     } catch {
