@@ -34,6 +34,10 @@ export interface FaultyHttp {
   readonly headers: readonly IncomingHttpHeaders[];
   /** For the next request that matches. `first` runs before it strikes. */
   fail(fault: Fault, on?: RegExp, first?: () => Promise<unknown>): void;
+  /** Forgets the faults that are left; answers how many. */
+  calm(): number;
+  /** How often the server answered with each status. */
+  readonly answered: ReadonlyMap<number, number>;
   close(): Promise<void>;
 }
 
@@ -91,6 +95,7 @@ export async function faultyHttp(upstream: string): Promise<FaultyHttp> {
   const to = new URL(upstream);
   const planned: Planned[] = [];
   const [seen, headers]: [string[], IncomingHttpHeaders[]] = [[], []];
+  const answered = new Map<number, number>();
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const what = `${request.method} ${request.url}`;
     seen.push(what);
@@ -106,6 +111,7 @@ export async function faultyHttp(upstream: string): Promise<FaultyHttp> {
       return void response.writeHead(status, { etag: '"x"' }).end(code === undefined ? '' : errorBody(code));
     }
     const answer = await forward(to, request, plan?.fault === 'garbled' ? damage(body) : body);
+    answered.set(answer.status, (answered.get(answer.status) ?? 0) + 1);
     if (isOfAnswer(plan?.fault)) strike(plan!.fault, response, answer);
     else response.writeHead(answer.status, answer.headers).end(answer.body);
   };
@@ -119,6 +125,8 @@ export async function faultyHttp(upstream: string): Promise<FaultyHttp> {
     endpoint: `http://127.0.0.1:${address.port}`,
     seen,
     headers,
+    answered,
+    calm: () => planned.splice(0).length,
     fail: (fault, on = /./, first = () => Promise.resolve()) => void planned.push({ fault, on, first }),
     close: async () => {
       server.closeAllConnections();

@@ -24,7 +24,21 @@ export interface KafkaServers {
   stop(): Promise<void>;
 }
 
+/** Listeners of one's own, for clients behind proxies of one's own. */
+export interface MoreListeners {
+  readonly names: readonly string[];
+  /** The port that clients of this listener are told, for a broker (from 1) whose listener is on `port`. */
+  readonly told: (name: string, node: number, port: number) => Promise<number>;
+}
+
+interface Listener {
+  readonly name: string;
+  readonly port: number;
+  readonly told: number;
+}
+
 interface Ports {
+  readonly more: readonly Listener[];
   readonly client: number;
   readonly controller: number;
   /** The listener behind the proxy. */
@@ -34,16 +48,20 @@ interface Ports {
 
 /** The listeners of a broker of these suites, and the elections, which are quick. */
 function settingsOf(node: number, all: readonly Ports[], proxyPort: number, secured: Secured | undefined): Properties {
-  const { client, controller, proxied, secure } = all[node - 1]!;
+  const { client, controller, proxied, secure, more } = all[node - 1]!;
   const behind = node === 1 ? [`,PROXIED://127.0.0.1:${proxied}`, `,PROXIED://127.0.0.1:${proxyPort}`] : ['', ''];
+  const [listened, told] = (['port', 'told'] as const).map((which) =>
+    more.map((one) => `,${one.name}://127.0.0.1:${one[which]}`).join(''),
+  );
+  const protocols = more.map(({ name }) => `,${name}:PLAINTEXT`).join('');
   const locked = node === 1 && secured !== undefined ? `,SECURE://127.0.0.1:${secure}` : '';
   return {
     ...(locked === '' ? {} : secured?.properties),
     'node.id': node,
     'controller.quorum.voters': all.map((ports, n) => `${n + 1}@127.0.0.1:${ports.controller}`).join(','),
-    listeners: `PLAINTEXT://127.0.0.1:${client},CONTROLLER://127.0.0.1:${controller}${behind[0]}${locked}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${client}${behind[1]}${locked}`,
-    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,SECURE:SASL_SSL',
+    listeners: `PLAINTEXT://127.0.0.1:${client},CONTROLLER://127.0.0.1:${controller}${behind[0]}${locked}${listened}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${client}${behind[1]}${locked}${told}`,
+    'listener.security.protocol.map': `PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT,SECURE:SASL_SSL${protocols}`,
     'log.retention.check.interval.ms': 500,
     'log.initial.task.delay.ms': 500,
     'broker.session.timeout.ms': 3000,
@@ -55,15 +73,26 @@ export interface KafkaOptions {
   readonly nodes?: 1 | 3;
   /** With a listener for clients that log in over TLS (see kafka-secured.ts). */
   readonly secure?: boolean;
+  readonly more?: MoreListeners;
+}
+
+async function listenersOf(node: number, more: MoreListeners | undefined): Promise<Listener[]> {
+  const listeners: Listener[] = [];
+  for (const name of more?.names ?? []) {
+    const port = await freePort();
+    listeners.push({ name, port, told: await more!.told(name, node, port) });
+  }
+  return listeners;
 }
 
 /** One broker, or three that replicate to each other. */
-export async function startKafka({ nodes = 1, secure = false }: KafkaOptions = {}): Promise<KafkaServers> {
+export async function startKafka({ nodes = 1, secure = false, more }: KafkaOptions = {}): Promise<KafkaServers> {
   const jars = ownProgram(kafka).path;
   const dir = mkdtempSync(join(tmpdir(), 'meterfold-kafka-'));
   const ports: Ports[] = [];
   for (let n = 0; n < nodes; n += 1)
     ports.push({
+      more: await listenersOf(n + 1, more),
       client: await freePort(),
       controller: await freePort(),
       proxied: await freePort(),

@@ -106,9 +106,16 @@ const ended = (child: ChildProcess): Promise<void> =>
     : new Promise((resolve) => child.once('exit', () => resolve()));
 
 /** `durable`: syncs like a production server, for tests that kill it. */
-export async function startPostgres({ durable = false }: { readonly durable?: boolean } = {}): Promise<PostgresServer> {
+export async function startPostgres({
+  durable = false,
+  within = tmpdir(),
+}: {
+  readonly durable?: boolean;
+  /** The directory that holds its own: a disk of its own, to be filled. */
+  readonly within?: string;
+} = {}): Promise<PostgresServer> {
   const programs = dirname(ownProgram(postgres).path);
-  const dir = mkdtempSync(join(tmpdir(), 'meterfold-postgres-'));
+  const dir = mkdtempSync(join(within, 'meterfold-postgres-'));
   await createCluster(programs, dir);
   const connection = { host: '127.0.0.1', port: await freePort(), user: POSTGRES_USER, database: 'postgres' };
   let child = await run(programs, dir, connection, durable);

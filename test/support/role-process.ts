@@ -13,18 +13,20 @@ export class RoleProcess {
   readonly url: string;
   readonly #child: ChildProcess;
   readonly #gone: Promise<unknown>;
+  readonly #said: () => string;
 
-  private constructor(role: string, url: string, child: ChildProcess, gone: Promise<unknown>) {
+  private constructor(role: string, url: string, child: ChildProcess, gone: Promise<unknown>, said: () => string) {
     this.role = role;
     this.url = url;
     this.#child = child;
     this.#gone = gone;
+    this.#said = said;
   }
 
   /** Once it says that it is ready. What it says on stderr is in the error where it ends before. */
-  static async start(role: string, environment: Environment): Promise<RoleProcess> {
+  static async start(role: string, environment: Environment, program: readonly string[] = [PROGRAM]): Promise<RoleProcess> {
     const env = { PATH: process.env.PATH, METERFOLD_PORT: '0', METERFOLD_LOG_LEVEL: 'warn', ...environment };
-    const child = spawn(process.execPath, [PROGRAM, role], { stdio: ['ignore', 'pipe', 'pipe'], env });
+    const child = spawn(process.execPath, [...program, role], { stdio: ['ignore', 'pipe', 'pipe'], env });
     const gone = once(child, 'exit');
     let [out, err] = ['', ''];
     child.stderr.on('data', (chunk: Buffer) => (err = (err + chunk.toString()).slice(-4000)));
@@ -47,7 +49,7 @@ export class RoleProcess {
         resolve(found);
       });
     });
-    return new RoleProcess(role, url, child, gone);
+    return new RoleProcess(role, url, child, gone, () => out + err);
   }
 
   get pid(): number {
@@ -58,6 +60,15 @@ export class RoleProcess {
   }
   get exitCode(): number | null {
     return this.#child.exitCode;
+  }
+
+  /** Once it is gone: how often this is seen is the caller's. */
+  get gone(): Promise<unknown> {
+    return this.#gone;
+  }
+  /** What it wrote, on both streams; of the errors the last of them. */
+  get said(): string {
+    return this.#said();
   }
 
   signal(name: NodeJS.Signals): void {

@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { CreateBucketCommand, PutBucketPolicyCommand, S3Client } from '@aws-sdk/client-s3';
 import { freePort } from './free-port.ts';
 import { untilWithin } from './poll.ts';
-import { containS3, S3_OWNER, S3_REGION, s3Arguments } from './services/s3.ts';
-import type { Found } from './services/ways.ts';
+import { containS3, S3_OWNER, S3_REGION, s3, s3Arguments } from './services/s3.ts';
+import { type Found, ownProgram } from './services/ways.ts';
 
 export interface Credentials {
   readonly accessKeyId: string;
@@ -117,6 +117,9 @@ async function ownServer(program: string): Promise<S3Server> {
     await rm(directory, { recursive: true, force: true });
   });
 }
+
+/** One of one's own, whose program is on this machine or fetched. */
+export const startS3 = (): Promise<S3Server> => ownServer(ownProgram(s3).path);
 
 /** Without users: the program that makes them is inside. */
 async function containedServer(image: string): Promise<S3Server> {
