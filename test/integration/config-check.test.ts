@@ -238,7 +238,7 @@ function suite(kafka: () => TestKafka, s3: () => S3Server, database: TestDatabas
     const own = await database.empty();
     const pool = openPool(own, { max: 1 });
     await migrate(pool);
-    const fixed = { partitions: 3, buckets: 4, epochMs: 300_000, keyRetentionMs: 0, usageRetentionMonths: 0 };
+    const fixed = { partitions: 3, buckets: 4, epochMs: 3_600_000, keyRetentionMs: 0, usageRetentionMonths: 0 };
     await recordInstallation(pool, fixed);
     const url = { METERFOLD_DATABASE_URL: urlOf(own) };
     const checked = await check({ ...well, ...url }, '--json');
@@ -246,7 +246,7 @@ function suite(kafka: () => TestKafka, s3: () => S3Server, database: TestDatabas
     expect(checked.text).toContain('the same as at the first start');
     expect(await fault({ ...url, METERFOLD_BUCKETS: '8', METERFOLD_EPOCH_MS: '60000' })).toMatchObject({
       check: 'database: what is fixed',
-      detail: expect.stringContaining('buckets was 4, is 8; epochMs was 300000, is 60000') as string,
+      detail: expect.stringContaining('buckets was 4, is 8; epochMs was 3600000, is 60000') as string,
     });
     await pool.query(
       'GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE USER stranger; GRANT SELECT ON ALL TABLES IN SCHEMA public TO stranger',
