@@ -66,8 +66,13 @@ export class Installation {
   static async start(size: Size, say: (line: string) => void): Promise<Installation> {
     const servers = await startServers(size);
     const installation = new Installation(size, servers, say);
-    await Promise.all(size.roles.map((role) => installation.add(role)));
-    return installation;
+    try {
+      await Promise.all(size.roles.map((role) => installation.add(role)));
+      return installation;
+    } catch (error) {
+      await installation.close();
+      throw error;
+    }
   }
 
   get running(): readonly RoleProcess[] {
