@@ -3,7 +3,10 @@ import type { Facts } from '../contract.ts';
 import type { FactsPorts } from './facts-ports.ts';
 import { counter, counters, seconds } from './metrics.ts';
 
-type SegmentFacts = Pick<Facts, 'sealed' | 'adopted' | 'gapped' | 'published' | 'healing' | 'filled' | 'serving' | 'rebuilt'>;
+type SegmentFacts = Pick<
+  Facts,
+  'sealed' | 'adopted' | 'gapped' | 'published' | 'healing' | 'filled' | 'serving' | 'rebuilt'
+>;
 
 export function segmentFacts({ registry: r, logger }: FactsPorts): SegmentFacts {
   const sealed = counters(r, { name: 'meterfold_segments_sealed_total', help: 'Segments in the archive' }, 'lineage');
