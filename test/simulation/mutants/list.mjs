@@ -121,8 +121,11 @@ export const MUTANTS = [
     'views are compared that are not equally far',
     patch(rebuild, 'if (!found.isLevel)', 'if (false)'),
   ),
-  // Not held: that a rebuild leaves out no version that a reader still knows. Its mutant died under random seeds until gaps
-  // shifted them, and has no written schedule yet.
+  script(
+    'rebuild-of-the-newest-versions-alone',
+    'a version that a reader still knows is left out',
+    patch(rebuild, 'new Set([...served, ...(await live.filled()).keys(), ...', 'new Set([...'),
+  ),
 
   // apply
   random('no-prev-check', 'apply accepts a fence that went back', patch(store, ' || fence.position < request.prev')),

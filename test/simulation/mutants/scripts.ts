@@ -245,6 +245,19 @@ const SCRIPTS: Readonly<Record<string, (s: Stage) => Promise<void>>> = {
     await s.run(flipping);
     await s.run(backfill);
   },
+  'rebuild-of-the-newest-versions-alone': async (s) => {
+    const { world, l0, l1 } = s;
+    const others = world.newestRules.meters.meters.filter(({ key }) => key !== 'calls');
+    s.send(s.fact('ada', 'a'), 3);
+    s.declare([...others, meterOf('calls', 2)]);
+    for (const lineage of [l0, l1]) await s.sealAndPublish(lineage);
+    await s.run(await s.start('backfill', (process) => filling(world, process)));
+    // The first version is measured no more; a reader that has not heard asks for it still.
+    s.declare([...others.slice(1), meterOf('calls', 2)]);
+    for (const lineage of [l0, l1]) await s.sealAndPublish(lineage);
+    await s.run(await s.start('rebuild', (process) => rebuilding(world, process)));
+    if (!world.tally.counts.has('check: rebuild flipped')) world.fail('rebuild: it lacks a version that answers, for ever');
+  },
   'one-name-for-every-cut': async (s) => {
     const { l1, world } = s;
     // B has read one record, A two, when retention passes both of them.
