@@ -15,11 +15,10 @@ import { describeKafka, type TestKafka } from '../support/kafka-services.ts';
 import type { Connection } from '../support/postgres-server.ts';
 import { type RedisServer, startRedis } from '../support/redis-server.ts';
 import { describeRedis } from '../support/redis-services.ts';
+import { databaseUrl, type Environment, environmentOf } from '../support/role-process.ts';
 import type { S3Server } from '../support/s3-server.ts';
 import { describeS3 } from '../support/s3-services.ts';
 import { describePostgres, type TestDatabase } from '../support/postgres-services.ts';
-
-type Environment = Readonly<Record<string, string>>;
 
 interface Checked {
   readonly code: number;
@@ -37,8 +36,6 @@ async function check(env: Environment, ...flags: readonly string[]): Promise<Che
   return { code, text, rows };
 }
 const faults = ({ rows }: Checked): readonly CheckRow[] => rows.filter(({ result }) => result === 'fault');
-const urlOf = ({ host, port, user, database }: Connection): string =>
-  `postgres://${user}@${encodeURIComponent(host)}:${String(port)}/${database}`;
 
 describe('config --check without servers', () => {
   let dataDir: string;
@@ -145,15 +142,9 @@ function suite(kafka: () => TestKafka, s3: () => S3Server, database: TestDatabas
     connection = await database.empty();
     bucket = await s3().bucket();
     const topic = await kafka().topic(3);
-    const { access } = s3();
-    as(access.credentials);
+    as(s3().access.credentials);
     well = {
-      METERFOLD_DATABASE_URL: urlOf(connection),
-      METERFOLD_REDIS_URLS: redis.url,
-      METERFOLD_S3_BUCKET: bucket,
-      METERFOLD_S3_ENDPOINT: access.endpoint,
-      METERFOLD_S3_REGION: access.region,
-      METERFOLD_S3_PATH_STYLE: 'true',
+      ...environmentOf({ database: connection, redis, s3: s3(), bucket }),
       METERFOLD_KAFKA_BROKERS: kafka().brokers.join(),
       METERFOLD_KAFKA_TOPIC: topic,
       METERFOLD_KAFKA_GROUP: topic,
@@ -217,18 +208,18 @@ function suite(kafka: () => TestKafka, s3: () => S3Server, database: TestDatabas
   };
 
   test('database: none of that name, a user without rights, a replica by its default', async () => {
-    const none = urlOf({ ...connection, database: 'nowhere' });
+    const none = databaseUrl({ ...connection, database: 'nowhere' });
     expect(await fault({ METERFOLD_DATABASE_URL: none })).toMatchObject({
       ...{ check: 'database: server', field: 'databaseUrl', allowed: expect.stringContaining('makes none') as string },
     });
     await sql(`CREATE USER visitor; REVOKE CREATE ON SCHEMA public FROM PUBLIC`);
-    expect(await fault({ METERFOLD_DATABASE_URL: urlOf({ ...connection, user: 'visitor' }) })).toMatchObject({
+    expect(await fault({ METERFOLD_DATABASE_URL: databaseUrl({ ...connection, user: 'visitor' }) })).toMatchObject({
       check: 'database: layout and rights',
       detail: expect.stringContaining('visitor may not make tables in public') as string,
       allowed: expect.stringContaining('GRANT CREATE, USAGE ON SCHEMA public TO visitor') as string,
     });
     await sql(`CREATE USER reader; ALTER ROLE reader SET default_transaction_read_only = on`);
-    expect(await fault({ METERFOLD_DATABASE_URL: urlOf({ ...connection, user: 'reader' }) })).toMatchObject({
+    expect(await fault({ METERFOLD_DATABASE_URL: databaseUrl({ ...connection, user: 'reader' }) })).toMatchObject({
       check: 'database: server',
       detail: expect.stringContaining('read-only') as string,
     });
@@ -240,7 +231,7 @@ function suite(kafka: () => TestKafka, s3: () => S3Server, database: TestDatabas
     await migrate(pool);
     const fixed = { partitions: 3, buckets: 4, epochMs: 3_600_000, keyRetentionMs: 0, usageRetentionMonths: 0 };
     await recordInstallation(pool, fixed);
-    const url = { METERFOLD_DATABASE_URL: urlOf(own) };
+    const url = { METERFOLD_DATABASE_URL: databaseUrl(own) };
     const checked = await check({ ...well, ...url }, '--json');
     expect(faults(checked)).toEqual([]);
     expect(checked.text).toContain('the same as at the first start');
@@ -251,7 +242,7 @@ function suite(kafka: () => TestKafka, s3: () => S3Server, database: TestDatabas
     await pool.query(
       'GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE USER stranger; GRANT SELECT ON ALL TABLES IN SCHEMA public TO stranger',
     );
-    const foreign = await fault({ METERFOLD_DATABASE_URL: urlOf({ ...own, user: 'stranger' }) });
+    const foreign = await fault({ METERFOLD_DATABASE_URL: databaseUrl({ ...own, user: 'stranger' }) });
     expect(foreign).toMatchObject({ check: 'database: layout and rights', field: 'databaseUrl' });
     expect(foreign?.detail).toMatch(/stranger may not use .*heads.*manifest.*usage_hourly/);
     await pool.query(`INSERT INTO layout (name, run_on) VALUES ('9999_later', now())`);

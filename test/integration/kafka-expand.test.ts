@@ -8,21 +8,16 @@ import { type LogFixture, sourceConformance } from '../../src/conformance/source
 import { END, type Position } from '../../src/contract.ts';
 import { partitionOf } from '../../src/domain/routing.ts';
 import { MeterError } from '../../src/errors.ts';
-import { type Meterfold, type NewEvent, startMeterfold } from '../../src/library.ts';
+import { type Meterfold, startMeterfold } from '../../src/library.ts';
 import { expand } from '../../src/sources/generations/expand.ts';
 import { openGenerations } from '../../src/sources/generations/log.ts';
 import type { Generation, GenerationRegistry } from '../../src/sources/generations/registry.ts';
 import { openerOf, readToEnd } from '../support/kafka-logs.ts';
 import { describeKafka } from '../support/kafka-services.ts';
+import { event, range } from '../support/usage-of-today.ts';
 
 const [OLD, NEW] = [4, 6];
-const now = new Date(Math.floor(Date.now() / 1000) * 1000).toISOString();
-const day = now.slice(0, 10);
-const range = { from: day, to: new Date(Date.parse(day) + 86_400_000).toISOString(), window: 'day' } as const;
 const TENANTS = Array.from({ length: 12 }, (_, n) => `tenant-${n}`);
-const event = (tenant: string, key: string): NewEvent => ({
-  ...{ tenant_id: tenant, event_type: 'calls', quantity: '2', idempotency_key: key, event_timestamp: now },
-});
 const never = new AbortController().signal;
 
 /** In memory; `fails` is asked before each call. */

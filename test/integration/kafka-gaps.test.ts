@@ -9,15 +9,10 @@ import { type Meterfold, type NewEvent, startMeterfold } from '../../src/library
 import type { GapProof } from '../../src/serving/gaps.ts';
 import { VARIABLE } from '../support/kafka-log-module.ts';
 import { describeKafka } from '../support/kafka-services.ts';
+import { event, range } from '../support/usage-of-today.ts';
 
 const PARTITIONS = 2;
-const now = new Date(Math.floor(Date.now() / 1000) * 1000).toISOString();
-const day = now.slice(0, 10);
-const range = { from: day, to: new Date(Date.parse(day) + 86_400_000).toISOString(), window: 'day' } as const;
 const TENANTS = ['acme', 'globex', 'initech', 'umbrella'];
-const event = (tenant: string, key: string): NewEvent => ({
-  ...{ tenant_id: tenant, event_type: 'calls', quantity: '2', idempotency_key: key, event_timestamp: now },
-});
 const eventsOf = (name: string, count: number): NewEvent[] =>
   TENANTS.flatMap((tenant) => Array.from({ length: count }, (_, n) => event(tenant, `${name}-${n}`)));
 

@@ -5,18 +5,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { partitionOf } from '../../src/domain/routing.ts';
-import { type Meterfold, type NewEvent, startMeterfold } from '../../src/library.ts';
+import { type Meterfold, startMeterfold } from '../../src/library.ts';
 import { VARIABLE } from '../support/kafka-log-module.ts';
 import { describeKafka } from '../support/kafka-services.ts';
+import { event, now, range } from '../support/usage-of-today.ts';
 
 const PARTITIONS = 3;
-const now = new Date(Math.floor(Date.now() / 1000) * 1000).toISOString();
-const day = now.slice(0, 10);
-const range = { from: day, to: new Date(Date.parse(day) + 86_400_000).toISOString(), window: 'day' } as const;
 const TENANTS = ['acme', 'globex', 'initech', 'umbrella'];
-const event = (tenant: string, key: string): NewEvent => ({
-  ...{ tenant_id: tenant, event_type: 'calls', quantity: '2', idempotency_key: key, event_timestamp: now },
-});
 
 describeKafka('the product on Kafka', { own: true }, (kafka) => {
   test('counts each event once: misrouted, without a key, in a transaction, as a CloudEvent, in a partition that was added', async () => {

@@ -14,6 +14,7 @@ import { describeRedis } from '../support/redis-services.ts';
 import type { S3Server } from '../support/s3-server.ts';
 import { describeS3 } from '../support/s3-services.ts';
 import { describePostgres, type TestDatabase } from '../support/postgres-services.ts';
+import { environmentOf } from '../support/role-process.ts';
 import { kcat } from '../support/services/kcat.ts';
 import { describeService } from '../support/services/suites.ts';
 
@@ -48,18 +49,10 @@ function suite(kafka: () => TestKafka, s3: () => S3Server, database: TestDatabas
   beforeAll(async () => {
     redis = await startRedis();
     folder = await mkdtemp(join(tmpdir(), 'meterfold-run-'));
-    const { host, port, user, database: name } = await database.empty();
-    const { access, bucket } = s3();
+    const servers = { database: await database.empty(), redis, s3: s3(), bucket: await s3().bucket() };
     env = {
       PATH: process.env.PATH,
-      AWS_ACCESS_KEY_ID: access.credentials.accessKeyId,
-      AWS_SECRET_ACCESS_KEY: access.credentials.secretAccessKey,
-      METERFOLD_DATABASE_URL: `postgres://${user}@${encodeURIComponent(host)}:${String(port)}/${name}`,
-      METERFOLD_REDIS_URLS: redis.url,
-      METERFOLD_S3_BUCKET: await bucket(),
-      METERFOLD_S3_ENDPOINT: access.endpoint,
-      METERFOLD_S3_REGION: access.region,
-      METERFOLD_S3_PATH_STYLE: 'true',
+      ...environmentOf(servers),
       METERFOLD_KAFKA_BROKERS: kafka().brokers.join(),
       METERFOLD_KAFKA_TOPIC: await kafka().topic(4),
       METERFOLD_KAFKA_MIN_INSYNC_REPLICAS: '1',

@@ -7,7 +7,7 @@ import type { S3Server } from '../support/s3-server.ts';
 import { describeS3 } from '../support/s3-services.ts';
 import { describePostgres, type TestDatabase } from '../support/postgres-services.ts';
 import { untilWithin } from '../support/poll.ts';
-import { type Environment, RoleProcess } from '../support/role-process.ts';
+import { type Environment, environmentOf, RoleProcess } from '../support/role-process.ts';
 
 const until = untilWithin(120_000);
 const EACH_SEND = 20;
@@ -35,20 +35,8 @@ function suite(kafka: () => TestKafka, s3: () => S3Server, database: TestDatabas
   beforeEach(async () => {
     running = [];
     redis = await startRedis();
-    const { access, bucket } = s3();
-    const { host, port, user, database: name } = await database.empty();
-    common = {
-      AWS_ACCESS_KEY_ID: access.credentials.accessKeyId,
-      AWS_SECRET_ACCESS_KEY: access.credentials.secretAccessKey,
-      METERFOLD_DATABASE_URL: `postgres://${user}@${encodeURIComponent(host)}:${String(port)}/${name}`,
-      METERFOLD_REDIS_URLS: redis.url,
-      METERFOLD_S3_BUCKET: await bucket(),
-      METERFOLD_S3_ENDPOINT: access.endpoint,
-      METERFOLD_S3_REGION: access.region,
-      METERFOLD_S3_PATH_STYLE: 'true',
-      METERFOLD_BUCKETS: '4',
-      METERFOLD_EPOCH_MS: '60000',
-    };
+    const servers = { database: await database.empty(), redis, s3: s3(), bucket: await s3().bucket() };
+    common = { ...environmentOf(servers), METERFOLD_BUCKETS: '4', METERFOLD_EPOCH_MS: '60000' };
   }, 120_000);
   afterEach(async () => {
     await Promise.all(running.map((one) => one.kill()));

@@ -2,11 +2,36 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import type { Connection } from './postgres-server.ts';
+import type { S3Server } from './s3-server.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const DEADLINE_MS = 60_000;
 
 export type Environment = Readonly<Record<string, string>>;
+
+export const databaseUrl = ({ host, port, user, database }: Connection): string =>
+  `postgres://${user}@${encodeURIComponent(host)}:${String(port)}/${database}`;
+
+interface Servers {
+  readonly database: Connection;
+  readonly redis: { readonly url: string };
+  readonly s3: S3Server;
+  /** Of that S3. */
+  readonly bucket: string;
+}
+
+/** What every role is told of servers that run already, but for the log. */
+export const environmentOf = ({ database, redis, s3: { access }, bucket }: Servers): Environment => ({
+  AWS_ACCESS_KEY_ID: access.credentials.accessKeyId,
+  AWS_SECRET_ACCESS_KEY: access.credentials.secretAccessKey,
+  METERFOLD_DATABASE_URL: databaseUrl(database),
+  METERFOLD_REDIS_URLS: redis.url,
+  METERFOLD_S3_BUCKET: bucket,
+  METERFOLD_S3_ENDPOINT: access.endpoint,
+  METERFOLD_S3_REGION: access.region,
+  METERFOLD_S3_PATH_STYLE: 'true',
+});
 
 export class RoleProcess {
   readonly role: string;

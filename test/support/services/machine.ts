@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
+import type { Service } from './ways.ts';
 
 /** MF_CACHE: where programs that were fetched stay. */
 export const cache = process.env.MF_CACHE ?? join(homedir(), '.cache', 'meterfold');
@@ -43,3 +44,22 @@ export function aptInstall(...names: readonly string[]): void {
   execFileSync('apt-get', ['update'], { env, stdio: 'pipe' });
   execFileSync('apt-get', apt, { env, stdio: 'pipe' });
 }
+
+/** A tool of the machine, by its package manager. `version` makes it say which one it is. */
+export const machineTool = (
+  name: string,
+  { at, packaged = name, version }: { readonly at?: string; readonly packaged?: string; readonly version: string },
+): Service => ({
+  name,
+  program: () => {
+    const path = at ?? programAt(name);
+    if (path === undefined) return undefined;
+    // Which stream it says it on differs from version to version.
+    const found = /[0-9]+(?:\.[0-9]+)+/.exec(said('sh', ['-c', `"$0" ${version} 2>&1`, path]) ?? '')?.[0];
+    return found === undefined ? undefined : { path, version: found };
+  },
+  fetch: () => {
+    aptInstall(packaged);
+  },
+  wayOut: `install ${packaged}, or set MF_SERVICES=fetch`,
+});
