@@ -5,7 +5,6 @@
  *                                                   └─► archive sink: sealed segments, manifest
  *   manifest ─► publisher ─► batch view              batch view + live counters ─► one merged answer
  */
-import { setMaxListeners } from 'node:events';
 import { fillVersions } from './batch/backfill.ts';
 import { collect } from './batch/collect.ts';
 import { expire, hoursAhead } from './batch/expiry.ts';
@@ -212,15 +211,19 @@ export const expiry = (p: Ports, s: Settings): Role => ({
 export const ROLES = ['ingest', 'worker', 'publisher', 'relay', 'scheduler', 'api'] as const;
 export type RoleName = (typeof ROLES)[number];
 
-/** The loops of each role, but for the lanes of a worker. */
+/** The loops of each role, but for the lanes of a worker, and what those that serve HTTP know by `lookout`. */
 const loops: Readonly<Record<RoleName, (p: Ports, s: Settings, sealed: Wake) => readonly Role[]>> = {
-  ingest: (p) => [lookout(p)],
+  ingest: () => [],
   worker: () => [],
   publisher: (p, _, sealed) => [publisher(p, sealed), backfill(p)],
   relay: (p) => [relaying(p)],
   scheduler: (p, s) => [ticker(p, s), collector(p, s), months(p), retention(p, s), expiry(p, s), stock(p)],
-  api: (p) => [lookout(p)],
+  api: () => [],
 };
+
+/** A publisher's back-fill looks by itself, as often: one process looks once. */
+const looksOut = (roles: ReadonlySet<RoleName>): boolean =>
+  (roles.has('ingest') || roles.has('api')) && !roles.has('publisher');
 
 export interface Running {
   readonly roles: ReadonlySet<RoleName>;
@@ -236,12 +239,11 @@ export async function runRoles(ports: Ports, s: Settings, running: Running, stop
   const { roles, wiring, sharing, started = Promise.resolve() } = running;
   const failed = new AbortController();
   const over = AbortSignal.any([stop, failed.signal]);
-  // A listener a lane: Node takes more than ten for a leak.
-  setMaxListeners(0, over);
   const sealed = new Wake(ports.clock);
   const p = { ...ports, facts: pokeOnSeal(ports.facts, sealed) };
   const lanes = roles.has('worker') ? [work(p, s, wiring(p, s), over, sharing)] : [];
   const looping = [...roles].flatMap((role) => loops[role](p, s, sealed));
+  if (looksOut(roles)) looping.push(lookout(p));
   const rounds = looping.map(async (role) => {
     if (role.name !== 'ticker') await started;
     await runRole(p, role, over);

@@ -11,7 +11,7 @@ import { httpServer } from '../serving/http/server.ts';
 import { counting, type Ports, relaying, ROLES, work } from '../topology.ts';
 import { Client } from './client.ts';
 import { settingsOf } from './product.ts';
-import { gapsOf, httpPorts, KnownLineages, queryService, rebuilderOf } from './serve.ts';
+import { httpPorts, knownOf, queryService, rebuilderOf } from './serve.ts';
 import { openStores, type Stores } from './stores.ts';
 
 export interface Asker {
@@ -53,26 +53,12 @@ async function withDirectory<T>(config: Config, use: (asker: Asker) => Promise<T
   const running = work(ports, settings, counting(ports, settings), stop.signal);
   try {
     await Promise.race([filled(stores, config.buckets), running.then(() => new Promise<never>(() => undefined))]);
-    const gaps = gapsOf(config, stores).known;
-    await gaps.look();
-    const lineages = await KnownLineages.of(stores.log);
-    const query = queryService(config, stores, systemClock, { lineages, gaps });
+    const known = await knownOf(config, stores);
+    const query = queryService(config, stores, systemClock, known);
     const relay = (): Promise<void> => relaying(ports).step(stop.signal);
     const open = { ...config, insecure: true };
-    const parts = {
-      config: open,
-      stores,
-      query,
-      gaps,
-      ports,
-      registry,
-      facts,
-      settings,
-      roles: new Set(ROLES),
-      rebuilder,
-      relay,
-    };
-    const app = httpServer(httpPorts(parts));
+    const beside = { gaps: known.gaps, roles: new Set(ROLES), rebuilder, relay };
+    const app = httpServer(httpPorts({ config: open, stores, query, ports, registry, facts, settings, ...beside }));
     const by =
       (method: 'GET' | 'POST' | 'DELETE') =>
       async <R>(url: string, body?: object): Promise<R> => {

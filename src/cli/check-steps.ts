@@ -2,7 +2,7 @@
 import { access, constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { type Clock, systemClock } from '../clock.ts';
-import { type Config, epochMsOf } from '../config.ts';
+import type { Config } from '../config.ts';
 import { meterSetOf } from '../domain/meter.ts';
 import { secretPrint } from '../domain/privacy.ts';
 import { firstRules } from '../domain/rules.ts';
@@ -13,7 +13,7 @@ import { openPool } from '../sinks/postgres/pool.ts';
 import { demandSecret } from '../sinks/postgres/secret.ts';
 import { type RoleName, ROLES } from '../topology.ts';
 import { importModule, loadProcessors } from './modules.ts';
-import { kafkaOptionsOf, redisOptionsOf, s3OptionsOf } from './open-ports.ts';
+import { fixedOf, kafkaOptionsOf, redisOptionsOf, s3OptionsOf } from './open-ports.ts';
 import { demandMeasurable, secretOf } from './privacy.ts';
 import { demandLoopback, loadDeclared } from './product.ts';
 import { demandGiven, NEEDED } from './sharing.ts';
@@ -104,8 +104,6 @@ const REFUSED: ReadonlyMap<string, string> = new Map([
 
 function database(config: Config, connectionString: string): Group {
   const pool = openPool({ connectionString, connectionTimeoutMillis: CONNECT_MS }, { max: 1 });
-  const { partitions, buckets, keyRetentionMs, usageRetentionMonths } = config;
-  const fixed = { partitions, buckets, epochMs: epochMsOf(config), keyRetentionMs, usageRetentionMonths };
   let isWhole = false;
   const server = async (): Promise<string> => {
     try {
@@ -120,7 +118,7 @@ function database(config: Config, connectionString: string): Group {
     return found.told;
   };
   const installation = async (): Promise<string> => {
-    if (!isWhole || !(await compareInstallation(pool, fixed))) return 'nothing is recorded yet';
+    if (!isWhole || !(await compareInstallation(pool, fixedOf(config)))) return 'nothing is recorded yet';
     const secret = await secretOf(config);
     await demandSecret(pool, secret && secretPrint(secret));
     return 'the same as at the first start';

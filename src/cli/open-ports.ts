@@ -1,18 +1,17 @@
 /** The archive and the speed store of an installation, by configuration. Their clients are loaded only where they are used. */
-import type { Config } from '../config.ts';
+import { type Config, epochMsOf } from '../config.ts';
+import type { Clock } from '../clock.ts';
 import type { Archive, SpeedStore } from '../contract.ts';
 import { MeterError } from '../errors.ts';
 import type { OpenedLog } from '../log-module.ts';
 import { fileArchive, sweepTemporaries } from '../sinks/archive/files.ts';
 import type { S3Options } from '../sinks/archive/s3-client.ts';
 import { MemorySpeedStore } from '../sinks/memory/store.ts';
-import { expand, type ExpandRequest } from '../sources/generations/expand.ts';
-import { openGenerations } from '../sources/generations/log.ts';
-import { postgresGenerations } from '../sources/generations/postgres.ts';
-import type { LogPorts } from './open-log.ts';
-import type { Clock } from '../clock.ts';
+import type { Fixed } from '../sinks/postgres/installation.ts';
 import type { RedisSpeedStoreOptions } from '../sinks/redis/store.ts';
+import type { ExpandRequest } from '../sources/generations/expand.ts';
 import type { KafkaLogOptions } from '../sources/kafka/options.ts';
+import type { LogPorts } from './open-log.ts';
 
 export interface Opened<T> {
   readonly port: T;
@@ -52,6 +51,12 @@ export function s3OptionsOf(config: Config): S3Options | undefined {
   return { bucket, pathStyle, ...defined(given) };
 }
 
+/** What the first start records, and every later one is compared with. */
+export function fixedOf(config: Config): Fixed {
+  const { partitions, buckets, keyRetentionMs, usageRetentionMonths } = config;
+  return { partitions, buckets, epochMs: epochMsOf(config), keyRetentionMs, usageRetentionMonths };
+}
+
 /** Of lineages that are read for the first time. */
 export const firstFormat = ({ archiveFormat, s3Bucket }: Config): number =>
   archiveFormat ?? (s3Bucket === undefined ? SMALL_FORMAT : LARGE_FORMAT);
@@ -86,7 +91,12 @@ export function redisOptionsOf(config: Config): RedisSpeedStoreOptions | undefin
 export async function openKafka({ config, clock, pool }: LogPorts, brokers: readonly string[]): Promise<OpenedLog> {
   const { partitions, kafkaGroup: groupId } = config;
   const options = kafkaOptionsOf(config, brokers, clock);
-  const { openKafkaLog } = await import('../sources/kafka/log.ts');
+  const [{ openKafkaLog }, { openGenerations }, { postgresGenerations }, { expand }] = await Promise.all([
+    import('../sources/kafka/log.ts'),
+    import('../sources/generations/log.ts'),
+    import('../sources/generations/postgres.ts'),
+    import('../sources/generations/expand.ts'),
+  ]);
   const open = (topic: string, of: number) => openKafkaLog({ ...options, topic, partitions: of });
   const { topic } = options;
   const of = { registry: postgresGenerations(pool), first: { topic, partitions }, open };

@@ -23,7 +23,7 @@ import { metering, type Ports, type RoleName, ROLES, runRoles, type Settings } f
 import { openEdge } from './edge.ts';
 import { loadProcessors } from './modules.ts';
 import { demandSharing, sharingOf } from './sharing.ts';
-import { gapsOf, httpPorts, KnownLineages, queryService, rebuilderOf } from './serve.ts';
+import { httpPorts, knownOf, queryService, rebuilderOf } from './serve.ts';
 import { openStores, type Stores } from './stores.ts';
 
 export interface Product {
@@ -154,27 +154,23 @@ async function startWith({ config, given, roles, processors, stores, httpServer 
   const settings = settingsOf(config);
   const stop = new AbortController();
   const edge = roles.has('ingest') ? await openEdge(config, { stores, facts, processors }) : undefined;
-  const lineages = await KnownLineages.of(stores.log);
-  const gaps = gapsOf(config, stores);
-  const query = queryService(config, stores, clock, { lineages, gaps: gaps.known });
+  const known = await knownOf(config, stores);
+  const query = queryService(config, stores, clock, known);
   const rebuilder = rebuilderOf(stores, ports, settings);
   showStandings(registry, stores.log);
   showRoles(registry, roles);
-  const http = httpPorts({
-    ...{ config, stores, query, gaps: gaps.known, ports, registry, facts, settings, roles, edge, rebuilder },
-  });
-  const app = httpServer(
-    http,
-    SERVING.filter((role) => roles.has(role)),
-  );
+  const beside = { gaps: known.gaps, roles, edge, rebuilder };
+  const http = httpPorts({ config, stores, query, ports, registry, facts, settings, ...beside });
+  const serves = SERVING.filter((role) => roles.has(role));
+  const app = httpServer(http, serves);
   if (listens) await listen(app, config);
   const ready = roles.has('api') ? untilStarted(query, clock, stop.signal) : Promise.resolve();
   const started = Promise.race([ready, clock.sleep(FOLD_AFTER_MS, stop.signal)]).catch(() => undefined);
   const sharing = isShared(roles) ? sharingOf(stores, ports) : undefined;
-  const beside = [lineages.role, gaps.role, ...(stores.embedded ? [maintain(stores.pool)] : [])];
+  const others = [...(roles.has('api') ? known.roles : []), ...(stores.embedded ? [maintain(stores.pool)] : [])];
   const running = Promise.all([
     runRoles(ports, settings, { roles, wiring: metering, sharing, started }, stop.signal),
-    ...beside.map((role) => runRole({ clock, facts, random }, role, stop.signal)),
+    ...others.map((role) => runRole({ clock, facts, random }, role, stop.signal)),
   ]);
   const failed = running.then(() => new Promise<never>(() => undefined));
   return {

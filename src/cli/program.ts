@@ -74,26 +74,32 @@ async function askOf(context: Context, flags: Flags): Promise<Ask> {
 
 const urlOf = ({ url }: Flags): string | undefined => (typeof url === 'string' ? url : undefined);
 
-/** Options of every command that opens a data directory. */
+/** Options of every command that takes settings. */
+const configured = (command: Command): Command =>
+  command.option('--meters-file <file>', 'YAML file of meters').option('--config <file>', 'YAML file of settings');
+
+/** ... that opens a data directory. */
 const opening = (command: Command): Command =>
+  configured(command.option('--data-dir <dir>', 'where the data lies (default: ./.meterfold)'));
+
+/** ... that listens. */
+const listening = (command: Command): Command =>
   command
-    .option('--data-dir <dir>', 'where the data lies (default: ./.meterfold)')
-    .option('--meters-file <file>', 'YAML file of meters')
-    .option('--config <file>', 'YAML file of settings');
+    .option('--port <port>', 'port to listen on; 0 takes a free one (default: 8080)')
+    .option('--host <host>', 'address to listen on (default: 127.0.0.1)')
+    .option('--insecure', 'listen on other addresses than loopback');
 
 /** ... or asks a server. */
 const asking = (command: Command): Command =>
   opening(command).option('--url <url>', 'ask the server at this address instead').option('--json', 'print JSON');
 
 function addDev(root: Command, context: Context, done: Done): void {
-  opening(root.command('dev').description('run the whole product in this process'))
-    .option('--port <port>', 'port to listen on; 0 takes a free one (default: 8080)')
-    .option('--host <host>', 'address to listen on (default: 127.0.0.1)')
-    .option('--insecure', 'listen on other addresses than loopback')
-    .action(async (flags: Flags) => {
+  listening(opening(root.command('dev').description('run the whole product in this process'))).action(
+    async (flags: Flags) => {
       const { dev } = await import('./dev.ts');
       done(await dev(await configOf(context, flags), context.random, context.streams, context.stop));
-    });
+    },
+  );
 }
 
 const ROLES: Readonly<Record<RoleName, string>> = {
@@ -108,18 +114,10 @@ const ROLES: Readonly<Record<RoleName, string>> = {
 /** Roles of several processes that share a database, Redis and a bucket: any number of each. */
 function addRoles(root: Command, context: Context, done: Done): void {
   for (const [name, what] of Object.entries(ROLES) as [RoleName, string][])
-    root
-      .command(name)
-      .description(`role: ${what}`)
-      .option('--config <file>', 'YAML file of settings')
-      .option('--meters-file <file>', 'YAML file of meters')
-      .option('--port <port>', 'port to listen on; 0 takes a free one (default: 8080)')
-      .option('--host <host>', 'address to listen on (default: 127.0.0.1)')
-      .option('--insecure', 'listen on other addresses than loopback')
-      .action(async (flags: Flags) => {
-        const { role } = await import('./dev.ts');
-        done(await role(name, await configOf(context, flags), context, context.stop));
-      });
+    listening(configured(root.command(name).description(`role: ${what}`))).action(async (flags: Flags) => {
+      const { role } = await import('./dev.ts');
+      done(await role(name, await configOf(context, flags), context, context.stop));
+    });
 }
 
 function addImport(root: Command, context: Context, done: Done): void {

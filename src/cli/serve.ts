@@ -1,7 +1,7 @@
 /** What the HTTP server is given of the stores. */
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { Lineage, Source } from '../contract.ts';
+import type { Lineage } from '../contract.ts';
 import type { Edge } from '../domain/edge.ts';
 import type { Waits } from '../observe/facts.ts';
 import type { Role } from '../runtime/role.ts';
@@ -16,51 +16,30 @@ import { Rebuilder } from './rebuilder.ts';
 import type { Stores } from './stores.ts';
 import { verifyStores } from './verify-stores.ts';
 
-/** Lineages as this process knows them: looked for on a timer, because a query reads no log. */
-export class KnownLineages {
-  readonly #log: Pick<Source, 'lineages'>;
-  #known: readonly Lineage[] = [];
-
-  private constructor(log: Pick<Source, 'lineages'>) {
-    this.#log = log;
-  }
-
-  static async of(log: Pick<Source, 'lineages'>): Promise<KnownLineages> {
-    const known = new KnownLineages(log);
-    await known.#look();
-    return known;
-  }
-
-  get all(): readonly Lineage[] {
-    return this.#known;
-  }
-
-  /** To be run beside the queries. */
-  get role(): Role {
-    return { name: 'lineages', everyMs: LOOK_MS, step: () => this.#look() };
-  }
-
-  async #look(): Promise<void> {
-    this.#known = await this.#log.lineages();
-  }
+/** What queries know without reading the log: looked up first, then on a timer beside them. */
+export interface Known {
+  readonly lineages: () => readonly Lineage[];
+  readonly gaps: KnownGaps;
+  /** To be run beside the queries: partitions are added and gaps acknowledged through any process. */
+  readonly roles: readonly Role[];
 }
 const LOOK_MS = 2000;
 
-/** As this process knows them; to be run beside the queries: an acknowledgement comes through any process. */
-export function gapsOf({ pastBoundMs }: Config, { catalog }: Stores): { readonly known: KnownGaps; readonly role: Role } {
-  const known = new KnownGaps(catalog, pastBoundMs);
-  return { known, role: { name: 'gaps', everyMs: LOOK_MS, step: () => known.look() } };
-}
-
-interface Known {
-  readonly lineages: KnownLineages;
-  readonly gaps: KnownGaps;
+export async function knownOf({ pastBoundMs }: Config, { log, catalog }: Stores): Promise<Known> {
+  let lineages: readonly Lineage[] = [];
+  const gaps = new KnownGaps(catalog, pastBoundMs);
+  const roles = [
+    { name: 'lineages', everyMs: LOOK_MS, step: async () => void (lineages = await log.lineages()) },
+    { name: 'gaps', everyMs: LOOK_MS, step: () => gaps.look() },
+  ];
+  for (const { step } of roles) await step();
+  return { lineages: () => lineages, gaps, roles };
 }
 
 export function queryService(config: Config, stores: Stores, clock: Clock, { lineages, gaps }: Known): QueryService {
   const { batch, speed, ruleSets } = stores;
   const { buckets, afterTimeoutMs } = config;
-  const known = { lineages: () => lineages.all, gaps, trouble: () => undefined };
+  const known = { lineages, gaps, trouble: () => undefined };
   return new QueryService({ batch, speed, ruleSets, clock, buckets, afterTimeoutMs, ...known });
 }
 

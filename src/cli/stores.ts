@@ -1,7 +1,7 @@
 /** Opens what a process works on, by configuration: the data directory with the embedded database, or a PostgreSQL server. */
 import type { Pool } from 'pg';
 import type { Clock } from '../clock.ts';
-import { type Config, epochMsOf } from '../config.ts';
+import type { Config } from '../config.ts';
 import type { Archive, BatchView, Catalog, Rebuilds, Rejects, RuleSets, SpeedStore, Tables } from '../contract.ts';
 import { meterSetOf } from '../domain/meter.ts';
 import { knowingHashes, secretPrint } from '../domain/privacy.ts';
@@ -20,7 +20,7 @@ import { postgresRejects } from '../sinks/postgres/redrive.ts';
 import { declareRules, openRuleSets } from '../sinks/postgres/rule-sets.ts';
 import { demandMeasurable, secretOf } from './privacy.ts';
 import { demandSameLog, openConfiguredLog } from './open-log.ts';
-import { firstFormat, openArchive, openSpeedStore } from './open-ports.ts';
+import { firstFormat, fixedOf, openArchive, openSpeedStore } from './open-ports.ts';
 import { postgresRebuilds } from '../sinks/postgres/rebuilds.ts';
 import { postgresTables } from '../sinks/postgres/tables.ts';
 
@@ -83,9 +83,7 @@ async function openInto(closers: Closer[], config: Config, clock: Clock, opening
   const layout = isShared ? NO_DIRECTORY : await ownDirectory(closers, config, role);
   const secret = await secretOf(config);
   const pool = await openDatabase(closers, config, layout.databaseDir);
-  const { partitions, buckets, keyRetentionMs, usageRetentionMonths } = config;
-  const epochMs = epochMsOf(config);
-  await recordInstallation(pool, { partitions, buckets, epochMs, keyRetentionMs, usageRetentionMonths });
+  await recordInstallation(pool, fixedOf(config));
   await recordSecret(pool, secret && secretPrint(secret));
   // A reader of a new directory records the first version, too: without one nothing can be said of it.
   await declareRules(pool, declared ?? {}, clock.now());

@@ -27,12 +27,13 @@ export interface Merged {
 const SNAPSHOTS = 5;
 
 /** A floor above the snapshot's cut: cells were collected that this snapshot does not hold yet. So is a gap that it has not folded. */
-const isBehind = (states: readonly BucketState[], cuts: ReadonlyMap<string, Cut>): boolean =>
-  states.some(
+const isBehind = (states: readonly BucketState[], cuts: ReadonlyMap<string, Cut>): boolean => {
+  const gaps = gapsBelow(cuts);
+  return states.some(
     ({ floors, incarnation }) =>
-      gapsOf(incarnation) > gapsBelow(cuts) ||
-      [...floors].some(([lineage, floor]) => floor > (cuts.get(lineage)?.segments ?? 0)),
+      gapsOf(incarnation) > gaps || [...floors].some(([lineage, floor]) => floor > (cuts.get(lineage)?.segments ?? 0)),
   );
+};
 
 const NOTHING_LIVE = { incarnation: undefined, fences: new Map(), floors: new Map(), cells: [] };
 /** A bucket of before a gap that the snapshot has folded is as good as empty: it may hold what is lost. */

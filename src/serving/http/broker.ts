@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { parsedBody } from '../ingest.ts';
 import { bodyOf } from './content-types.ts';
 import { leftOf } from './left.ts';
-import { badParam, optional, readParams, text } from './params.ts';
+import { badParam, demandObject, optional, readParams, text } from './params.ts';
 import type { HttpPorts } from './ports.ts';
 
 const MOST_PARTITIONS = 100_000;
@@ -22,10 +22,9 @@ export function brokerRoutes(app: FastifyInstance, { expand }: HttpPorts): void 
 
 /** Throws BAD_REQUEST, with the field at fault. */
 function askedOf(body: unknown) {
-  if (typeof body !== 'object' || body === null || Array.isArray(body))
-    throw badParam('body', JSON.stringify(body), 'a JSON object with topic, and partitions');
-  const { partitions } = body as { readonly partitions?: unknown };
+  const given = demandObject(body, 'a JSON object with topic, and partitions');
+  const { partitions } = given as { readonly partitions?: unknown };
   if (partitions !== undefined && typeof partitions !== 'number')
     throw badParam('partitions', JSON.stringify(partitions), 'a number');
-  return readParams({ ...body, ...(partitions === undefined ? {} : { partitions: String(partitions) }) }, READERS);
+  return readParams({ ...given, ...(partitions === undefined ? {} : { partitions: String(partitions) }) }, READERS);
 }

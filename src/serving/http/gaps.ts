@@ -4,7 +4,7 @@ import { MeterError } from '../../errors.ts';
 import { gapProof } from '../gaps.ts';
 import { parsedBody } from '../ingest.ts';
 import { bodyOf } from './content-types.ts';
-import { badParam, readParams, type Reader, text } from './params.ts';
+import { badParam, demandObject, readParams, type Reader, text } from './params.ts';
 import type { HttpPorts } from './ports.ts';
 
 export function gapRoutes(app: FastifyInstance, ports: HttpPorts): void {
@@ -36,11 +36,10 @@ const needed: Reader<string> = (value, field) => {
 
 /** Throws BAD_REQUEST, with the field at fault. */
 function askedOf(body: unknown): Asked {
-  if (typeof body !== 'object' || body === null || Array.isArray(body))
-    throw badParam('body', JSON.stringify(body), 'a JSON object with lineage, from and note');
-  for (const [field, value] of Object.entries(body))
+  const given = demandObject(body, 'a JSON object with lineage, from and note');
+  for (const [field, value] of Object.entries(given))
     if (typeof value !== 'string') throw badParam(field, JSON.stringify(value), 'a text');
-  return readParams(body, { lineage: needed, from: needed, note: needed });
+  return readParams(given, { lineage: needed, from: needed, note: needed });
 }
 
 const noGap = ({ lineage, from }: Omit<Asked, 'note'>): MeterError =>

@@ -22,6 +22,12 @@ type Given = Readonly<Record<string, string | readonly string[]>>;
 /** `filter[name]`: one or several values of a property of the meter's group_by. */
 const FILTER = /^filter\[(.+)\]$/;
 
+/** Throws BAD_REQUEST where a body is no JSON object; `allowed` says what it should be. */
+export function demandObject(body: unknown, allowed: string): object {
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body;
+  throw badParam('body', JSON.stringify(body), allowed);
+}
+
 /** `isFiltered` declares the family filter[name] as well; `readFilter` reads it. */
 export function readParams<R extends Readers>(query: unknown, readers: R, isFiltered = false): Values<R> {
   const given = query as Given;

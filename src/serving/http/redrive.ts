@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Fate, Redriven, RedriveRequest } from '../../batch/redrive.ts';
 import { parsedBody } from '../ingest.ts';
 import { bodyOf } from './content-types.ts';
-import { badParam, cursorText, oneOf, readParams, text, time } from './params.ts';
+import { badParam, cursorText, demandObject, oneOf, readParams, text, time } from './params.ts';
 import type { HttpPorts } from './ports.ts';
 
 const READERS = {
@@ -27,10 +27,9 @@ export function redriveRoutes(app: FastifyInstance, ports: HttpPorts): void {
 
 /** Throws BAD_REQUEST, with the field at fault. */
 function requestOf(body: unknown): RedriveRequest {
-  if (typeof body !== 'object' || body === null || Array.isArray(body))
-    throw badParam('body', JSON.stringify(body), 'a JSON object, such as {"dry_run": true}');
-  const given = Object.entries(body).map(([field, value]: [string, unknown]) => [field, textOf(field, value)]);
-  const { dry_run: dryRun, cursor, since, before, ...names } = readParams(Object.fromEntries(given), READERS);
+  const given = demandObject(body, 'a JSON object, such as {"dry_run": true}');
+  const texts = Object.entries(given).map(([field, value]: [string, unknown]) => [field, textOf(field, value)]);
+  const { dry_run: dryRun, cursor, since, before, ...names } = readParams(Object.fromEntries(texts), READERS);
   if (names.position !== undefined && names.lineage === undefined)
     throw badParam('lineage', undefined, 'the lineage of the position');
   return {

@@ -73,19 +73,14 @@ export class ArchiveSink implements Sink {
     const object = await this.#put(closed, placed);
     const row: SegmentRow = { ...rowOf(closed), ...countsOf(placed), object, ...(gap === undefined ? {} : { gap }) };
     const rejects = placed.filter(isReject).map((r) => rejectOf(closed.row.lineage, r));
-    const outcome = await this.#ports.catalog.seal(
-      row,
-      closed.next,
-      rejects,
-      placed.flatMap(misroutedOf(this.#ports.ruleSets)),
-    );
+    const misrouted = placed.flatMap(misroutedOf(this.#ports.ruleSets));
+    const outcome = await this.#ports.catalog.seal(row, closed.next, rejects, misrouted);
     if (outcome === 'lost') return outcome;
     this.#head = closed.next;
     this.#ports.facts.sealed(row, (this.#ports.clock.now() - began) / 1000);
     for (const { code } of rejects) this.#ports.facts.rejected(code, 1);
     if (gap !== undefined) this.#ports.facts.gapped(row, gap);
-    const misrouted = placed.filter(({ verdict }) => verdict === 'MISROUTED').length;
-    if (misrouted > 0) this.#ports.facts.misrouted(misrouted);
+    if (misrouted.length > 0) this.#ports.facts.misrouted(misrouted.length);
     return outcome;
   }
 
