@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { shapeIndexes } from '../../src/sinks/postgres/indexes.ts';
 import { migrate } from '../../src/sinks/postgres/migrate.ts';
 import { openPool } from '../../src/sinks/postgres/pool.ts';
-import { describeEachDatabase } from '../support/postgres-services.ts';
+import { describePostgres } from '../support/postgres-services.ts';
 
 const ROWS = 1_000_000;
 
@@ -142,11 +142,8 @@ function* nodesOf(plan: Plan): Generator<Plan> {
   for (const inner of plan.Plans ?? []) yield* nodesOf(inner);
 }
 
-describeEachDatabase('indexes', (database) => {
-  if (database.kind === 'pglite') {
-    test.skip('a million rows: on a real server alone', () => undefined);
-    return;
-  }
+/** A million rows: on a real server alone. */
+describePostgres('indexes', (database) => {
   let pool: Pool;
   beforeAll(async () => {
     pool = openPool(await database.empty(), { max: 1 });
