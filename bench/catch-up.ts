@@ -19,7 +19,8 @@ import { openKafkaLog } from '../src/sources/kafka/log.ts';
 import { startKafka } from '../test/support/kafka-server.ts';
 import { startPostgres } from '../test/support/postgres-server.ts';
 import { startRedis } from '../test/support/redis-server.ts';
-import { childrenOf, cpuMs, peakMb, treeCpuMs } from './production/processes.ts';
+import { databaseUrl } from '../test/support/role-process.ts';
+import { childrenOf, cpuMs, memoryMb, treeCpuMs } from './lib/processes.mjs';
 import { fillTopic, type Topic } from './production/topic.ts';
 
 const { values: options } = parseArgs({
@@ -60,7 +61,6 @@ try {
 async function catchUp(topic: Topic): Promise<object> {
   const redis = await startRedis();
   const dataDir = await mkdtemp(join(tmpdir(), 'meterfold-catch-up-'));
-  const { host, port, user, database } = await postgres.createDatabase();
   const env = {
     PATH: process.env.PATH,
     METERFOLD_KAFKA_BROKERS: kafka.brokers.join(),
@@ -71,7 +71,7 @@ async function catchUp(topic: Topic): Promise<object> {
     METERFOLD_DATA_DIR: dataDir,
     // That of an archive in S3: the data directory is not written to here.
     METERFOLD_ARCHIVE_FORMAT: '2',
-    METERFOLD_DATABASE_URL: `postgres://${user}@${encodeURIComponent(host)}:${String(port)}/${database}`,
+    METERFOLD_DATABASE_URL: databaseUrl(await postgres.createDatabase()),
     ...(options.profile === undefined ? {} : { PROFILE: options.profile }),
   };
   const program = fileURLToPath(new URL('./production/live-worker.mjs', import.meta.url));
@@ -95,7 +95,7 @@ async function catchUp(topic: Topic): Promise<object> {
     broker: (cpuMs(java) - before.broker) / 1000,
     postgres: (treeCpuMs(server) - before.postgres) / 1000,
   };
-  const memory = { workerMb: peakMb(pid), redisMb: await memoryOf(redis.admin()) };
+  const memory = { workerMb: memoryMb(pid).peak, redisMb: await memoryOf(redis.admin()) };
   const wrong = wrongOf(topic, await store.read(ALL, {}));
   worker.kill('SIGTERM');
   await gone;

@@ -1,29 +1,12 @@
 // A Meterfold of our own, in a process of its own: started, measured from outside by /proc, stopped by its pid.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { cpuMs, memoryMb, threadsOf } from './processes.mjs';
 
 export const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const READY_WITHIN_MS = 120_000;
 const GONE_WITHIN_MS = 60_000;
-/** Ticks of /proc/PID/stat are hundredths of a second on every Linux that Node runs on. */
-const TICK_MS = 10;
-
-const read = (path) => {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined; // no /proc, or the thread has just ended
-  }
-};
-
-/** CPU of a stat file, ms: utime and stime stand behind the name, which may hold blanks. */
-function cpuOf(path) {
-  const fields = read(path)?.split(') ').at(-1)?.split(' ');
-  return fields === undefined ? undefined : (Number(fields[11]) + Number(fields[12])) * TICK_MS;
-}
-
 /** The processes that are still alive, so that an error leaves none behind. */
 const alive = new Set();
 export const killAll = () => alive.forEach((child) => child.kill('SIGKILL'));
@@ -80,24 +63,14 @@ export class Server {
   /** CPU since the start, ms: of the process, of its main thread, of the busiest other one (the database). */
   cpu() {
     const { pid } = this.process;
-    const of = (tid) => cpuOf(`/proc/${pid}/task/${tid}/stat`) ?? 0;
-    const others = this.#tids().filter((tid) => tid !== String(pid));
-    return { total: cpuOf(`/proc/${pid}/stat`) ?? 0, main: of(pid), database: Math.max(0, ...others.map(of)) };
-  }
-
-  #tids() {
-    try {
-      return readdirSync(`/proc/${this.process.pid}/task`);
-    } catch {
-      return []; // no /proc
-    }
+    const others = threadsOf(pid).filter((tid) => tid !== String(pid));
+    const database = Math.max(0, ...others.map((tid) => cpuMs(pid, tid)));
+    return { total: cpuMs(pid), main: cpuMs(pid, String(pid)), database };
   }
 
   /** MB: resident now, and at most so far. */
   memory() {
-    const status = read(`/proc/${this.process.pid}/status`) ?? '';
-    const mb = (name) => Math.round(Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) / 1024);
-    return { rss: mb('VmRSS'), peak: mb('VmHWM') };
+    return memoryMb(this.process.pid);
   }
 }
 

@@ -10,9 +10,9 @@ import { openStores } from '../../dist/cli/stores.js';
 import { openFacts } from '../../dist/observe/facts.js';
 import { openLog } from '../../dist/observe/log.js';
 import { openRegistry } from '../../dist/observe/metrics.js';
-import { counting, metering, runRoles } from '../../dist/topology.js';
+import { counting, runRoles } from '../../dist/topology.js';
 
-const { PROFILE, WIRING = 'counting', ...env } = process.env;
+const { PROFILE, ...env } = process.env;
 const config = parseConfig({ env });
 const stores = await openStores(config, systemClock, { role: 'worker', declared: undefined });
 const facts = openFacts({ registry: openRegistry(), logger: openLog({ level: 'warn' }) });
@@ -27,8 +27,7 @@ if (PROFILE !== undefined) {
   await session.post('Profiler.start');
 }
 process.stdout.write('worker ready on nowhere\n');
-const wiring = WIRING === 'counting' ? counting : metering;
-await runRoles(ports, settingsOf(config), { roles: new Set(['worker']), wiring }, stop.signal);
+await runRoles(ports, settingsOf(config), { roles: new Set(['worker']), wiring: counting }, stop.signal);
 if (PROFILE !== undefined) writeFileSync(PROFILE, JSON.stringify((await session.post('Profiler.stop')).profile));
 await stores.close();
 process.exit(0);
