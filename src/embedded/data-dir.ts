@@ -11,7 +11,8 @@ export interface DataDir {
   readonly archiveDir: string;
 }
 
-const isCode = (error: unknown, code: string): boolean => error instanceof Error && 'code' in error && error.code === code;
+export const isCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code;
 
 /** Creates the directory where there is none. Throws DATA_DIR_NEWER naming the file. The caller holds the lock. */
 export async function openDataDir(dir: string): Promise<DataDir> {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { asError, MeterError } from '../errors.ts';
+import { layCluster } from './cluster.ts';
 
 /** The name that `pg` derives from a socket directory and a port. */
 const PORT = 5432;
@@ -25,6 +26,8 @@ export interface EmbeddedOptions {
   /** Absent: in memory. */
   readonly dataDir?: string;
   readonly maxConnections?: number;
+  /** False: a new directory is initialised step by step, not unpacked. Default true. */
+  readonly prepared?: boolean;
   /** Told when the thread dies; without it the process ends with an uncaught exception, as a server without database should. */
   readonly onFailure?: (error: Error) => void;
 }
@@ -83,10 +86,11 @@ function answer(worker: Worker, expected: string): Promise<void> {
  * DATA_DIR_NEWER, or what PostgreSQL said about a directory that it cannot open.
  */
 export async function openEmbedded(options: EmbeddedOptions): Promise<EmbeddedDatabase> {
-  const { dataDir, maxConnections } = options;
+  const { dataDir, maxConnections, prepared = true } = options;
   if (dataDir !== undefined) {
     await mkdir(dirname(dataDir), { recursive: true });
     await demandKnownVersion(dataDir);
+    if (prepared) await layCluster(dataDir);
   }
   const host = await socketDirectory(dataDir);
   const workerData = { dataDir, maxConnections, idleMs: IDLE_MS, socketPath: join(host, SOCKET) };
