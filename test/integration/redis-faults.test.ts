@@ -1,14 +1,16 @@
 /** What Redis does to its users, one after the other: each is noticed before it is believed, and waited out. */
 import type { Redis } from 'ioredis';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ApplyRequest, BucketView } from '../../src/contract.ts';
 import { at } from '../../src/conformance/places.ts';
-import { speedRecord } from '../../src/conformance/speed-store.ts';
+import { contribution, speedRecord } from '../../src/conformance/speed-store.ts';
 import { openRedisSpeedStore, type RedisSpeedStore } from '../../src/sinks/redis/store.ts';
+import { removeKeys } from '../support/redis-keys.ts';
 import { type RedisServer, startRedis, until } from '../support/redis-server.ts';
 import { describeRedis } from '../support/redis-services.ts';
 import { startSentinel, WATCHED } from '../support/redis-sentinel.ts';
 import { openBucket } from '../support/speed-buckets.ts';
+import { below, chance, randomOf } from '../simulation/random.ts';
 
 const away = { code: 'SPEED_UNAVAILABLE', kind: 'transient' };
 const refusedFor = (refused: string): unknown => ({ ok: false, refused });
@@ -118,8 +120,8 @@ describeRedis('speed store, faults', () => {
     sizes.push(await admin.dbsize());
     await store.dropEpoch(0, 3, new Map());
     sizes.push(await admin.dbsize());
-    // Three digests, on as many pages.
-    expect([sizes[0]! - sizes[1]!, sizes[1]! - sizes[2]!]).toEqual([1, 3]);
+    // Three digests, on as many pages, and the map of these.
+    expect([sizes[0]! - sizes[1]!, sizes[1]! - sizes[2]!]).toEqual([1, 4]);
     expect(await admin.hmget('mf{0}s', 'x', 'y:l0', 'n:3')).toEqual([null, null, null]);
   });
 
@@ -130,6 +132,94 @@ describeRedis('speed store, faults', () => {
     await admin.hset('mf{0}s', 'y:l0', '9');
     await store.forget(0, incarnation);
     expect([await admin.keys('mf{0}*'), Object.keys(before).length > 3]).toEqual([[], true]);
+  });
+
+  describe('Redis let go of single names of a bucket', () => {
+    const empty = { bucket: 0, incarnation: undefined, cells: [], fences: new Map(), floors: new Map() };
+
+    test('a page of digests: a copy is not taken for new, the bucket is emptied', async () => {
+      await removeKeys(admin, 'mf{0}d*');
+      expect(await store.apply(request(3, 4, { records: [{ ...speedRecord(0, 1n), position: at(3) }] }))).toEqual(
+        refusedFor('incarnation'),
+      );
+      expect(await store.look(0, 'l0')).toMatchObject({ incarnation: undefined, fence: undefined });
+    });
+
+    test('a page and the list of pages', async () => {
+      await removeKeys(admin, 'mf{0}[dq]*');
+      expect(await store.apply(request(3, 4, { records: [{ ...speedRecord(0, 1n), position: at(3) }] }))).toEqual(
+        refusedFor('incarnation'),
+      );
+    });
+
+    test('a hash of cells: nobody answers without it, nobody adds to what is left', async () => {
+      await removeKeys(admin, 'mf{0}c*');
+      expect(await store.read([0], {})).toEqual([empty]);
+      expect(await store.apply(request(3, 4))).toEqual(refusedFor('incarnation'));
+      expect(await store.look(0, 'l0')).toMatchObject({ incarnation: undefined, fence: undefined });
+    });
+
+    test('a hash of cells that is written to first', async () => {
+      await removeKeys(admin, 'mf{0}c*');
+      expect(await store.apply(request(3, 4))).toEqual(refusedFor('incarnation'));
+      expect(await store.read([0], {})).toEqual([empty]);
+    });
+
+    test('a page that keys are loaded into', async () => {
+      const seen = await store.look(0, 'l0');
+      await removeKeys(admin, 'mf{0}d*');
+      const keys = [speedRecord(0, 1n)];
+      const chunk = { seen, mint: { incarnation: 'new', oldest: 2 }, mark: 'n', parents: [], keys };
+      expect(await store.advance({ bucket: 0, lineage: 'l0', ...chunk })).toEqual(refusedFor('incarnation'));
+      expect((await store.look(0, 'l0')).incarnation).toBeUndefined();
+    });
+
+    test('what was collected or dropped is not missed', async () => {
+      await store.apply(request(3, 6, { records: [4, 5].map((epoch, n) => speedRecord(3 + n, 1n, { epoch, segment: 1 })) }));
+      await store.collect(0, 'l0', 1);
+      expect(await store.dropEpoch(0, 3, new Map([['l0', 1]]))).toBe(true);
+      const records = [speedRecord(6, 1n, { epoch: 5, segment: 1 })];
+      expect(await store.apply(request(6, 7, { oldest: 4, records }))).toMatchObject({ ok: true });
+      expect(await total()).toBe(3n);
+      expect(await admin.hkeys('mf{0}s')).not.toContain('m:l0 0');
+    });
+
+    test('any names at any time: who looks sees an empty bucket, or each key that was applied once', async () => {
+      const random = randomOf(20261201, 0);
+      // As the log has it: a third are copies of earlier keys.
+      const log = Array.from({ length: 60 }, (_, n) => {
+        const key = chance(random, 1 / 3) ? below(random, n + 1) : n;
+        const contributions = [contribution(1n, { tenant: `t${key % 5}`, minute: n % 3 })];
+        return { ...speedRecord(key, 1n, { epoch: 2 + (n % 3), segment: Math.floor(n / 20), contributions }), position: at(n) };
+      });
+      const truth = (fence: number): bigint => BigInt(new Set(log.slice(0, fence).map(({ digest }) => digest)).size);
+      let [fence, incarnation, lost] = [60, 'i0', 0];
+      for (let round = 0; round < 400; round += 1) {
+        if (chance(random, 0.2)) {
+          const names = await admin.keys('mf{0}*');
+          const gone = names.filter(() => chance(random, 0.1));
+          if (gone.length > 0) await admin.unlink(...gone);
+        }
+        const [state] = await store.read([0], {});
+        const found = Number(state!.fences.get('l0')?.position ?? -1);
+        if (found >= 0) expect(state!.cells.reduce((sum, cell) => sum + cell.sum, 0n), `round ${round}`).toBe(truth(found));
+        const to = Math.min(60, fence + 1 + below(random, 8));
+        const records = log.slice(fence, to);
+        const reply = fence < 60 && (await store.apply(request(fence, to, { incarnation, records })));
+        if (reply !== false && reply.ok) {
+          fence = to;
+          continue;
+        }
+        lost += reply === false ? 0 : 1;
+        [fence, incarnation] = [0, `i${round + 1}`];
+        const seen = await store.look(0, 'l0');
+        if (seen.incarnation !== undefined) await store.forget(0, seen.incarnation);
+        const filled = { seen: await store.look(0, 'l0'), mint: { incarnation, oldest: 2 }, mark: incarnation, parents: [] };
+        const start = { position: at(0), arrival: 0, rules: 1 };
+        expect(await store.advance({ bucket: 0, lineage: 'l0', ...filled, fence: start })).toMatchObject({ ok: true });
+      }
+      expect(lost).toBeGreaterThan(20);
+    });
   });
 
   test('a maxmemory-policy that lets go of keys refuses to start, and is told by check', async () => {

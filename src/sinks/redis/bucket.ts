@@ -13,7 +13,7 @@ import type {
 import type { CellSelector } from '../../domain/cell.ts';
 import { MeterError } from '../../errors.ts';
 import { advanceCall, applyCall } from './calls.ts';
-import { cellsOf, codeAndSeen, numbersOf, type Seen, seenOf, type State, stateOf, textOf } from './decode.ts';
+import { cellsOf, codeAndSeen, hasHash, numbersOf, type Seen, seenOf, type State, stateOf, textOf } from './decode.ts';
 import { bitsFor, type Epoch, FIRST_BITS, parseEpochs, withEpochs } from './epochs.ts';
 import { redisFailure } from './failures.ts';
 import { BucketKeys, CELL_HASHES, hashOfTenant } from './keys.ts';
@@ -27,7 +27,13 @@ const TRIES = 16;
 const FREED_AT_ONCE = 500;
 
 const refuse = (refused: RefusedBy): SpeedReply => ({ ok: false, refused });
-const NOTHING: State = { incarnation: undefined, fences: new Map(), floors: new Map(), segments: new Map() };
+const NOTHING: State = {
+  incarnation: undefined,
+  fences: new Map(),
+  floors: new Map(),
+  segments: new Map(),
+  hashes: new Map(),
+};
 
 export class RedisBucket {
   readonly #redis: Redis | Cluster;
@@ -57,7 +63,8 @@ export class RedisBucket {
       const reply = await this.#run('apply', applyCall(request, believed, place, this.#slot));
       const { code, seen } = this.#learn(reply);
       if (code === 'ok') return { ok: true, view: seen.view };
-      if (code === 'incarnation') return refuse('incarnation');
+      if (code === 'lost') await this.forget(incarnation);
+      if (code === 'incarnation' || code === 'lost') return refuse('incarnation');
       if (seen.view.fence === undefined || seen.view.fence < prev) return refuse('fence');
       if (seen.view.oldest !== oldest) return refuse('oldest');
       fence = seen.view.fence;
@@ -76,6 +83,10 @@ export class RedisBucket {
         await this.#run('advance', advanceCall(request, believed, place, this.#slot)),
       );
       if (code === 'ok') return { ok: true, view: found.view };
+      if (code === 'lost') {
+        await this.forget(incarnation);
+        return refuse('incarnation');
+      }
       if (code !== 'look') return refuse(code as RefusedBy);
       ({ fence } = found.view);
     }
@@ -134,7 +145,10 @@ export class RedisBucket {
     return names;
   }
 
-  /** The segments that were there at the last reply are asked for; were there others by now, it is asked again. */
+  /**
+   * The segments that were there at the last reply are asked for; were there others by now, it is asked again. A bucket of which
+   * Redis let go of a part answers nothing any more: it is emptied, and filled again as after any other loss.
+   */
   async read(select: CellSelector): Promise<BucketState> {
     for (let n = 0; n < TRIES; n += 1) {
       // Kept: another reader may learn of more while this one waits.
@@ -144,14 +158,10 @@ export class RedisBucket {
       const state = stateOf(answer[0]);
       this.#state = state;
       if (!isCovered(state, asked)) continue;
-      const cells: SpeedCell[] = [];
-      hashes.forEach(({ lineage, segment }, at) => {
-        // Forgotten meanwhile, and perhaps not yet freed.
-        if (state.segments.get(lineage)?.includes(segment) === true)
-          cells.push(...cellsOf(answer[at + 1], lineage, segment));
-      });
       const { incarnation, fences, floors } = state;
-      return { bucket: this.#bucket, incarnation, fences, floors, cells };
+      const cells = cellsIn(answer.slice(1), hashes, state);
+      if (cells !== undefined) return { bucket: this.#bucket, incarnation, fences, floors, cells };
+      if (incarnation !== undefined) await this.forget(incarnation);
     }
     throw this.#busy('read');
   }
@@ -188,7 +198,7 @@ export class RedisBucket {
     const hashes = tenant === undefined ? ALL_HASHES : [hashOfTenant(tenant)];
     return [...segments].flatMap(([lineage, numbers]) =>
       numbers.flatMap((segment) =>
-        hashes.map((hash) => ({ lineage, segment, key: this.#keys.cells(incarnation, lineage, segment, hash) })),
+        hashes.map((hash) => ({ lineage, segment, hash, key: this.#keys.cells(incarnation, lineage, segment, hash) })),
       ),
     );
   }
@@ -207,9 +217,10 @@ export class RedisBucket {
   }
 
   #pagesOf(incarnation: string, list: string): string[] {
-    return parseEpochs(list).flatMap(({ epoch, bits }) =>
-      Array.from({ length: 2 ** bits }, (_, page) => this.#keys.page(incarnation, epoch, page)),
-    );
+    return parseEpochs(list).flatMap(({ epoch, bits }) => [
+      this.#keys.map(incarnation, epoch),
+      ...Array.from({ length: 2 ** bits }, (_, page) => this.#keys.page(incarnation, epoch, page)),
+    ]);
   }
 
   /** Frees what no script reads any more, in small steps; the list goes last, so that one that died is taken up again. */
@@ -241,6 +252,25 @@ export class RedisBucket {
 }
 
 const ALL_HASHES = Array.from({ length: CELL_HASHES }, (_, hash) => hash);
+
+interface CellHash {
+  readonly lineage: string;
+  readonly segment: number;
+  readonly hash: number;
+}
+
+/** Undefined where one of the hashes is gone. */
+function cellsIn(replies: readonly Reply[], hashes: readonly CellHash[], state: State): SpeedCell[] | undefined {
+  const cells: SpeedCell[] = [];
+  for (const [at, { lineage, segment, hash }] of hashes.entries()) {
+    // Forgotten meanwhile, and perhaps not yet freed.
+    if (state.segments.get(lineage)?.includes(segment) !== true) continue;
+    const reply = replies[at];
+    if (reply !== null && reply !== undefined) cells.push(...cellsOf(reply, lineage, segment));
+    else if (hasHash(state, lineage, segment, hash)) return undefined;
+  }
+  return cells;
+}
 
 /** Whether all segments of `state` were asked for. */
 function isCovered(state: State, asked: State): boolean {

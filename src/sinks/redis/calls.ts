@@ -24,6 +24,7 @@ export function applyCall(request: ApplyRequest, believed: Believed, place: Plac
   const to: FenceState = { position: request.to, arrival: request.arrival, rules: request.rules };
   const args = new Arguments().text(place.keys.state);
   for (const { key } of plan.groups) args.text(key);
+  for (const name of plan.digests.maps) args.plain(name);
   for (const name of plan.digests.names) args.plain(name);
   const keys = args.count;
   args.text(request.lineage).text(request.incarnation).plain(String(request.oldest)).text(fence);
@@ -37,6 +38,7 @@ export function advanceCall(request: AdvanceRequest, believed: Believed, place: 
   const { lineage, seen, mint, mark, floor, fence, parents } = request;
   const plan = planOfKeys(request.keys ?? [], place);
   const args = new Arguments().plain(place.keys.state);
+  for (const name of plan.digests.maps) args.plain(name);
   for (const name of plan.digests.names) args.plain(name);
   const keys = args.count;
   args

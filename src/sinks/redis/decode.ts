@@ -64,18 +64,28 @@ export interface State {
   readonly floors: ReadonlyMap<string, number>;
   /** lineage -> segments with cells */
   readonly segments: ReadonlyMap<string, readonly number[]>;
+  /** `LINEAGE SEGMENT` -> which of its hashes of cells there are, a bit for each. */
+  readonly hashes: ReadonlyMap<string, bigint>;
 }
 
 export const numbersOf = (text: string | undefined): number[] =>
   text === undefined || text === '' ? [] : text.split(' ').map(Number);
 
+/** Four a digit, the lowest bit for the first of them, as parts/cells.lua writes them. */
+const hashesIn = (digits: string): bigint => BigInt(`0x0${[...digits].reverse().join('')}`);
+
+/** Whether there is such a hash of cells. */
+export const hasHash = ({ hashes }: State, lineage: string, segment: number, hash: number): boolean =>
+  (((hashes.get(`${lineage} ${segment}`) ?? 0n) >> BigInt(hash)) & 1n) === 1n;
+
 export function stateOf(reply: Reply | undefined): State {
   const values = listOf(reply);
   let incarnation: string | undefined;
-  const [fences, floors, segments] = [
+  const [fences, floors, segments, hashes] = [
     new Map<string, FenceState>(),
     new Map<string, number>(),
     new Map<string, readonly number[]>(),
+    new Map<string, bigint>(),
   ];
   for (let n = 0; n < values.length; n += 2) {
     const [field, value] = [textOf(values[n]) ?? '', textOf(values[n + 1]) ?? ''];
@@ -84,8 +94,9 @@ export function stateOf(reply: Reply | undefined): State {
     else if (field.startsWith('f:')) fences.set(lineage, parseFence(value));
     else if (field.startsWith('g:')) floors.set(lineage, Number(value));
     else if (field.startsWith('s:')) segments.set(lineage, numbersOf(value));
+    else if (field.startsWith('m:')) hashes.set(lineage, hashesIn(value));
   }
-  return { incarnation, fences, floors, segments };
+  return { incarnation, fences, floors, segments, hashes };
 }
 
 const isMap = (value: Unpacked | undefined): value is ReadonlyMap<string, Unpacked> => value instanceof Map;

@@ -54,8 +54,12 @@ export interface Place {
 }
 
 export interface Digests {
-  /** Names of pages, in the order of `places`. */
+  /** Names of pages, in the order of `places`: epoch by epoch. */
   readonly names: readonly string[];
+  /** For each epoch: the name of the map of its pages. */
+  readonly maps: readonly string[];
+  /** For each epoch: how many names there are up to the end of its pages. */
+  readonly ends: readonly number[];
   /** For each digest and epoch: which of the names, from 1. */
   readonly places: readonly number[];
   /** For each digest: which of the epochs keeps it, from 1. */
@@ -71,6 +75,7 @@ export function digestsOf(keyed: readonly Keyed[], { keys, incarnation, oldest, 
   const bytes = Buffer.allocUnsafe(keyed.length * KEPT_BYTES);
   const index = new Map(epochs.map(({ epoch }, n) => [epoch, n + 1]));
   const names: string[] = [];
+  const ends: number[] = [];
   const places = new Array<number>(keyed.length * epochs.length);
   const own = new Array<number>(keyed.length);
   const firsts = new Uint16Array(keyed.length);
@@ -90,6 +95,8 @@ export function digestsOf(keyed: readonly Keyed[], { keys, incarnation, oldest, 
       if (name === 0) known[page] = name = names.push(prefix + page.toString(36));
       places[n * epochs.length + e] = name;
     });
+    ends.push(names.length);
   });
-  return { names, places, own, bytes };
+  const maps = epochs.map(({ epoch }) => keys.map(incarnation, epoch));
+  return { names, maps, ends, places, own, bytes };
 }

@@ -60,12 +60,14 @@ redis.call('hgetall', KEYS[1])
 redis.call('hdel', KEYS[1], 'b')
 redis.call('mset', KEYS[2], '1')
 redis.call('mget', KEYS[2])
+redis.call('exists', KEYS[2])
+redis.call('bitfield', KEYS[2], 'SET', 'u1', 1, 1)
 redis.call('unlink', KEYS[1], KEYS[2])
 return 1`;
 
 /** As docs/component-spec.md says it. */
 const rightsOf = (prefix: string): string =>
-  `~${prefix}{* +eval +evalsha +hget +hset +hdel +hmget +hgetall +hincrby +mget +mset +unlink +info`;
+  `~${prefix}{* +eval +evalsha +hget +hset +hdel +hmget +hgetall +hincrby +exists +mget +mset +bitfield +unlink +info`;
 
 /** A script that fails is not rolled back: what it left is taken away, where that is allowed. */
 async function useRights(redis: Redis | Cluster, prefix: string): Promise<void> {

@@ -44,6 +44,11 @@ export class BucketKeys {
     return `${this.#prefix}d${this.#of(incarnation).mark}${epoch.toString(36)}.`;
   }
 
+  /** A bit for each page of an epoch that there is. */
+  map(incarnation: string, epoch: number): string {
+    return `${this.#prefix}q${this.#of(incarnation).mark}${epoch.toString(36)}`;
+  }
+
   cells(incarnation: string, lineage: string, segment: number, hash: number): string {
     return `${this.#prefix}c${this.#of(incarnation).mark}${segment.toString(36)}.${hash.toString(36)}.${lineage}`;
   }

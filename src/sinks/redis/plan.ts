@@ -13,6 +13,8 @@ import { Packer } from './pack.ts';
 interface Group {
   readonly key: string;
   readonly segment: number;
+  /** Its number among those of the segment. */
+  readonly hash: number;
   readonly cells: number[];
 }
 
@@ -22,9 +24,9 @@ class Cells {
   readonly #groups = new Map<string, Group>();
   /** By segment, then by field. */
   readonly #cells = new Map<number, Map<string, number>>();
-  readonly #key: (tenant: string, segment: number) => string;
+  readonly #key: (hash: number, segment: number) => string;
 
-  constructor(key: (tenant: string, segment: number) => string) {
+  constructor(key: (hash: number, segment: number) => string) {
     this.#key = key;
   }
 
@@ -41,10 +43,11 @@ class Cells {
   }
 
   #group(tenant: string, segment: number): Group {
-    const key = this.#key(tenant, segment);
+    const hash = hashOfTenant(tenant);
+    const key = this.#key(hash, segment);
     const known = this.#groups.get(key);
     if (known !== undefined) return known;
-    const group = { key, segment, cells: [] };
+    const group = { key, segment, hash, cells: [] };
     this.#groups.set(key, group);
     this.groups.push(group);
     return group;
@@ -102,7 +105,7 @@ const isSum = (c: Contribution): boolean =>
 /** `lineage` is that of the records; pages follow state and cells in KEYS. */
 export function planOf(records: readonly SpeedRecord[], lineage: string, place: Place): Plan {
   const { keys, incarnation } = place;
-  const cells = new Cells((tenant, segment) => keys.cells(incarnation, lineage, segment, hashOfTenant(tenant)));
+  const cells = new Cells((hash, segment) => keys.cells(incarnation, lineage, segment, hash));
   const sums = new Sums();
   const others: [number, number, Contribution][] = [];
   records.forEach(({ contributions, segment }, n) => {
@@ -113,27 +116,30 @@ export function planOf(records: readonly SpeedRecord[], lineage: string, place: 
     }
   });
   const digests = digestsOf(records, place);
-  const packer = new Packer(records.length * 64 + 256).map(7);
-  packDigests(packer, digests, place.epochs.length, cells.groups.length + 1);
+  const packer = new Packer(records.length * 64 + 256).map(8);
+  packDigests(packer, digests, cells.groups.length + 1);
   packer.text('groups').list(cells.groups.length);
-  for (const { segment, cells: numbers } of cells.groups)
-    packer.map(2).text('segment').text(String(segment)).text('cells').ints(numbers);
+  for (const { segment, hash, cells: numbers } of cells.groups)
+    packer.map(3).text('segment').text(String(segment)).text('hash').int(hash).text('cells').ints(numbers);
   packer.text('adds').ints(sums.adds).text('large').ints(sums.large);
   packer.text('others').list(others.length);
   for (const [record, cell, c] of others) packOther(packer, record, cell, c);
   return { digests, groups: cells.groups, fields: cells.fields, packed: packer.bytes() };
 }
 
-/** `before`: how many KEYS stand before the pages. */
-function packDigests(packer: Packer, { own, places }: Digests, epochs: number, before: number): void {
-  packer.text('epochs').int(epochs).text('own').ints(own).text('pages').list(places.length);
-  for (const place of places) packer.int(place + before);
+/** `before`: how many KEYS stand before the maps, which stand before the pages. */
+function packDigests(packer: Packer, { own, places, ends, maps }: Digests, before: number): void {
+  const first = before + maps.length;
+  packer.text('epochs').int(maps.length).text('own').ints(own).text('ends').list(ends.length);
+  for (const end of ends) packer.int(first + end);
+  packer.text('pages').list(places.length);
+  for (const place of places) packer.int(first + place);
 }
 
 /** The plan of a chunk of `advance`: digests alone, whose pages follow the state in KEYS. */
 export function planOfKeys(keyed: readonly Keyed[], place: Place): { readonly digests: Digests; readonly packed: Buffer } {
   const digests = digestsOf(keyed, place);
-  const packer = new Packer(keyed.length * 16 + 64).map(3);
-  packDigests(packer, digests, place.epochs.length, 1);
+  const packer = new Packer(keyed.length * 16 + 64).map(4);
+  packDigests(packer, digests, 1);
   return { digests, packed: packer.bytes() };
 }

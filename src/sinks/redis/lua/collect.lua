@@ -9,9 +9,16 @@ local segments = call('HGET', KEYS[1], 's:' .. ARGV[1]) or ''
 local field = 'y:' .. ARGV[1]
 local forgotten = call('HGET', KEYS[1], field)
 if tonumber(floor or '0') < tonumber(ARGV[2]) then
-  local kept, gone = {}, { forgotten or nil }
+  local kept, gone, maps = {}, { forgotten or nil }, {}
   for segment in string.gmatch(segments, '%S+') do
-    table.insert(tonumber(segment) < tonumber(ARGV[2]) and gone or kept, segment)
+    if tonumber(segment) < tonumber(ARGV[2]) then
+      gone[#gone + 1], maps[#maps + 1] = segment, 'm:' .. ARGV[1] .. ' ' .. segment
+    else
+      kept[#kept + 1] = segment
+    end
+  end
+  for n = 1, #maps do
+    call('HDEL', KEYS[1], maps[n])
   end
   call('HSET', KEYS[1], 'g:' .. ARGV[1], ARGV[2])
   if #gone > 0 then

@@ -2,7 +2,7 @@
 -- read: the state of a bucket and the cells that match, as of one moment.
 -- KEYS   1 state of the bucket; then hashes of cells: those of the segments that were seen, the reader looks again if there are others
 -- ARGV   1 tenant or ''  2 meter or ''  3 from and 4 to minute, or ''
--- reply  state as field, value, ...; then of each hash field, value, ...
+-- reply  state as field, value, ...; then of each hash field, value, ..., or nil where it is not there
 local byTenant = ARGV[1] .. '\0'
 local from, to = tonumber(ARGV[3]) or -math.huge, tonumber(ARGV[4]) or math.huge
 
@@ -24,6 +24,6 @@ for n = 2, #KEYS do
       chosen[#chosen + 1] = all[at + 1]
     end
   end
-  answer[n] = chosen
+  answer[n] = #all > 0 and chosen
 end
 return answer

@@ -204,8 +204,19 @@ local function fold(plan, fresh)
   return sums, others
 end
 
--- Merges what was folded into the cells of one hash. Answers field, value, ... to write.
+-- Which hashes of a segment there are, with one more; and whether it was among them.
+local function withHash(held, hash)
+  local at = math.floor(hash / 4) + 1
+  local digit, one = tonumber(string.sub(held, at, at), 16), bit.lshift(1, hash % 4)
+  if bit.band(digit, one) ~= 0 then
+    return held, true
+  end
+  return string.sub(held, 1, at - 1) .. string.format('%x', digit + one) .. string.sub(held, at + 1), false
+end
+
+-- Merges what was folded into the cells of one hash. Answers field, value, ... to write, and whether the hash is not there.
 local function merged(key, cells, fields, sums, others)
+  local isNew = true
   local touched, names = {}, {}
   for n = 1, #cells do
     if sums[cells[n]] then
@@ -221,6 +232,7 @@ local function merged(key, cells, fields, sums, others)
     end
     local values = call('HMGET', key, unpack(wanted))
     for n = 1, #values do
+      isNew = isNew and not values[n]
       local cell = unpackCell(values[n])
       local index = touched[from + n - 1]
       mergeSums(cell.c, sums[index])
@@ -232,7 +244,7 @@ local function merged(key, cells, fields, sums, others)
       writes[#writes + 1] = packCell(cell)
     end
   end
-  return writes
+  return writes, isNew and #writes > 0 and call('EXISTS', key) == 0
 end
 
 local function writeCells(key, writes)

@@ -1,21 +1,71 @@
 -- Digests lie in pages: strings of 15 bytes a digest, the first byte being part of the page's name. All pages are read before
--- the first write, and a digest counts as known if any epoch holds it.
+-- the first write, and a digest counts as known if any epoch holds it. A bit of each epoch's map says which of its pages there
+-- are: one that Redis let go of is missed, and so is a map.
 local WIDTH = 15
+local find, sub = string.find, string.sub
 -- Values that one call takes: Lua's stack is bounded.
 local CHUNK = 2000
 
+-- Answers the pages, and which of them are not there.
 local function readPages(first)
-  local pages = {}
+  local pages, missing = {}, {}
   for from = first, #KEYS, CHUNK do
     local got = call('MGET', unpack(KEYS, from, math.min(from + CHUNK - 1, #KEYS)))
     for n = 1, #got do
       pages[from + n - 1] = got[n] or ''
+      if not got[n] then
+        missing[#missing + 1] = from + n - 1
+      end
     end
   end
-  return pages
+  return pages, missing
 end
 
-local find, sub = string.find, string.sub
+-- Where the bit of a page that is missing lies: which KEYS its map is, and its number there, at the end of its name. ends: of
+-- each epoch, where its pages end in KEYS.
+local function placesOf(missing, ends, maps)
+  local mapOf, numberOf, epoch = {}, {}, 1
+  for n = 1, #missing do
+    local page = missing[n]
+    while page > ends[epoch] do
+      epoch = epoch + 1
+    end
+    local name = KEYS[page]
+    mapOf[page] = maps + epoch - 1
+    numberOf[page] = tonumber(sub(name, find(name, '.', 1, true) + 1), 36)
+  end
+  return mapOf, numberOf
+end
+
+local function hasEntry(epochs, index, known)
+  for entry in string.gmatch(epochs, '%S+') do
+    index = index - 1
+    if index == 0 then
+      return find(' ' .. known .. ' ', ' ' .. entry .. ' ', 1, true) ~= nil
+    end
+  end
+end
+
+-- Whether a page that is missing had been there. epochs: those of the maps; known: those that hold digests, hence have a map.
+local function isPageLost(missing, mapOf, numberOf, maps, epochs, known)
+  local at, map
+  for n = 1, #missing do
+    local page = missing[n]
+    if mapOf[page] ~= at then
+      at = mapOf[page]
+      map = call('MGET', KEYS[at])[1]
+      if not map and hasEntry(epochs, at - maps + 1, known) then
+        return true
+      end
+    end
+    local number = numberOf[page]
+    local byte = map and string.byte(map, math.floor(number / 8) + 1)
+    if byte and byte ~= 0 and bit.band(byte, bit.rshift(128, number % 8)) ~= 0 then
+      return true
+    end
+  end
+  return false
+end
 
 -- Bytes of two neighbours may look like a digest: only a hit that starts where one starts is one.
 local function holds(page, digest)
@@ -51,9 +101,21 @@ local function sift(digests, plan, pages)
   return fresh, changed, added
 end
 
-local function writePages(pages, changed)
-  local pairsOf = {}
+-- mapOf, numberOf: of pages that are new, where their bits lie.
+local function writePages(pages, changed, mapOf, numberOf)
+  local pairsOf, bits = {}, {}
   for page in pairs(changed) do
+    local map = mapOf[page]
+    if map then
+      local ops = bits[map] or {}
+      local n = #ops
+      bits[map] = ops
+      ops[n + 1], ops[n + 2], ops[n + 3], ops[n + 4] = 'SET', 'u1', numberOf[page], 1
+      if n >= CHUNK then
+        call('BITFIELD', KEYS[map], unpack(ops))
+        bits[map] = nil
+      end
+    end
     pairsOf[#pairsOf + 1] = KEYS[page]
     pairsOf[#pairsOf + 1] = pages[page]
     if #pairsOf >= CHUNK then
@@ -63,6 +125,9 @@ local function writePages(pages, changed)
   end
   if #pairsOf > 0 then
     call('MSET', unpack(pairsOf))
+  end
+  for map, ops in pairs(bits) do
+    call('BITFIELD', KEYS[map], unpack(ops))
   end
 end
 

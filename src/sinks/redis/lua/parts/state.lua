@@ -1,6 +1,7 @@
 -- The state of a bucket is one hash: i incarnation, o oldest epoch, e epochs that hold digests (`epoch/bits`, ascending),
 -- n:EPOCH how many, f:LINEAGE fence (`arrival rules position`), g:LINEAGE floor, h:LINEAGE mark, s:LINEAGE segments with cells;
--- x and y:LINEAGE what is forgotten and not yet freed. Strings are compared for equality only: `<` follows the server's locale.
+-- m:LINEAGE SEGMENT which of the segment's hashes of cells there are, as 16 hex digits; x and y:LINEAGE what is forgotten and
+-- not yet freed. Strings are compared for equality only: `<` follows the server's locale.
 local call = redis.call
 
 local function look(lineage)
