@@ -190,7 +190,10 @@ describeRedis('speed store, faults', () => {
       const log = Array.from({ length: 60 }, (_, n) => {
         const key = chance(random, 1 / 3) ? below(random, n + 1) : n;
         const contributions = [contribution(1n, { tenant: `t${key % 5}`, minute: n % 3 })];
-        return { ...speedRecord(key, 1n, { epoch: 2 + (n % 3), segment: Math.floor(n / 20), contributions }), position: at(n) };
+        return {
+          ...speedRecord(key, 1n, { epoch: 2 + (n % 3), segment: Math.floor(n / 20), contributions }),
+          position: at(n),
+        };
       });
       const truth = (fence: number): bigint => BigInt(new Set(log.slice(0, fence).map(({ digest }) => digest)).size);
       let [fence, incarnation, lost] = [60, 'i0', 0];
@@ -202,7 +205,11 @@ describeRedis('speed store, faults', () => {
         }
         const [state] = await store.read([0], {});
         const found = Number(state!.fences.get('l0')?.position ?? -1);
-        if (found >= 0) expect(state!.cells.reduce((sum, cell) => sum + cell.sum, 0n), `round ${round}`).toBe(truth(found));
+        if (found >= 0)
+          expect(
+            state!.cells.reduce((sum, cell) => sum + cell.sum, 0n),
+            `round ${round}`,
+          ).toBe(truth(found));
         const to = Math.min(60, fence + 1 + below(random, 8));
         const records = log.slice(fence, to);
         const reply = fence < 60 && (await store.apply(request(fence, to, { incarnation, records })));
