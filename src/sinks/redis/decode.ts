@@ -72,7 +72,7 @@ export const numbersOf = (text: string | undefined): number[] =>
   text === undefined || text === '' ? [] : text.split(' ').map(Number);
 
 /** Four a digit, the lowest bit for the first of them, as parts/cells.lua writes them. */
-const hashesIn = (digits: string): bigint => BigInt(`0x0${[...digits].reverse().join('')}`);
+const hashesIn = (digits: string): bigint => BigInt(`0x0${Array.from(digits).reverse().join('')}`);
 
 /** Whether there is such a hash of cells. */
 export const hasHash = ({ hashes }: State, lineage: string, segment: number, hash: number): boolean =>
