@@ -280,9 +280,10 @@ function suite(kafka: () => TestKafka, s3: () => S3Server, database: TestDatabas
     await admin.call('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
     expect(await fault({})).toMatchObject({ check: 'speed store: servers', allowed: 'noeviction' });
     await admin.call('CONFIG', 'SET', 'maxmemory-policy', 'noeviction');
-    const rights = '~mf{* -@all +eval +evalsha +hget +hset +hdel +hmget +hgetall +hincrby +exists +mget +mset +bitfield +unlink +info'.split(
-      ' ',
-    );
+    const rights =
+      '~mf{* -@all +eval +evalsha +hget +hset +hdel +hmget +hgetall +hincrby +exists +mget +mset +bitfield +unlink +info'.split(
+        ' ',
+      );
     await admin.call('ACL', 'SETUSER', 'worker', 'on', '>secret', ...rights);
     const url = (password: string): Environment => ({
       METERFOLD_REDIS_URLS: `redis://worker:${password}@127.0.0.1:${String(redis.port)}`,

@@ -11,7 +11,8 @@ import { describeRedis } from '../support/redis-services.ts';
 import { openBucket } from '../support/speed-buckets.ts';
 
 /** What docs/component-spec.md says that a user needs, and nothing else. */
-const RIGHTS = '~mf{* -@all +eval +evalsha +hget +hset +hdel +hmget +hgetall +hincrby +exists +mget +mset +bitfield +unlink +info';
+const RIGHTS =
+  '~mf{* -@all +eval +evalsha +hget +hset +hdel +hmget +hgetall +hincrby +exists +mget +mset +bitfield +unlink +info';
 
 describeRedis('speed store, access', () => {
   const dir = mkdtempSync(join(tmpdir(), 'meterfold-tls-'));
