@@ -120,6 +120,32 @@ export const SETTINGS: readonly Setting[] = [
     description: 'The group by which workers share the topic. One of its own for each installation on a cluster.',
   },
   {
+    name: 'kafkaSessionMs',
+    type: 'integer',
+    default: 10_000,
+    least: 1000,
+    most: 30 * MINUTE,
+    description:
+      'A worker that the brokers have not heard of for so long is taken for dead, and others read its partitions, ms. The brokers have bounds for it (`group.min.session.timeout.ms`, 6 s).',
+  },
+  {
+    name: 'kafkaHeartbeatMs',
+    type: 'integer',
+    default: 2000,
+    least: 100,
+    most: 10 * MINUTE,
+    description: 'Between two heartbeats of a worker, ms: at most a third of `kafkaSessionMs`.',
+  },
+  {
+    name: 'kafkaRebalanceMs',
+    type: 'integer',
+    default: 10_000,
+    least: 1000,
+    most: 30 * MINUTE,
+    description:
+      'How long workers that share anew wait for one that does not answer, ms: longer than `kafkaHeartbeatMs`. Nobody drains for it.',
+  },
+  {
     name: 'kafkaMinInsyncReplicas',
     type: 'integer',
     default: 2,
@@ -142,6 +168,15 @@ export const SETTINGS: readonly Setting[] = [
   { name: 'kafkaUsername', type: 'text', description: 'User of the login.' },
   { name: 'kafkaPassword', type: 'text', secret: true, description: 'Password of the login.' },
   {
+    name: 'leaseMs',
+    type: 'integer',
+    default: 10_000,
+    least: 1000,
+    most: HOUR,
+    description:
+      'Without Kafka: a worker that the database has not heard of for so long is taken for dead, and others read its lineages, ms. Five renewals fit into it.',
+  },
+  {
     name: 'redisUrls',
     type: 'list',
     secret: true,
@@ -162,6 +197,15 @@ export const SETTINGS: readonly Setting[] = [
     default: 'mf',
     description:
       'In front of every name in Redis, for one that others use too. Short: it is part of every name of a page of digests.',
+  },
+  {
+    name: 'speedReadMs',
+    type: 'integer',
+    default: 500,
+    least: 10,
+    most: MINUTE,
+    description:
+      'How long a query waits for the live counters in Redis, ms; then it is answered as of the cut, `provisional` with `speed_unreachable`. Until Redis is heard again, one query in this time tries it.',
   },
   {
     name: 's3Bucket',

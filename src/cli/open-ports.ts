@@ -109,7 +109,19 @@ export function kafkaOptionsOf(config: Config, brokers: readonly string[], clock
   const { kafkaTopic: topic, partitions, kafkaMinInsyncReplicas: minInsyncReplicas, kafkaTls } = config;
   if (topic === undefined) throw needs('kafkaBrokers', brokers.join(), 'kafkaTopic');
   const given = defined({ tls: kafkaTls ? {} : undefined, sasl: saslOf(config) });
-  return { brokers, topic, partitions, clock, minInsyncReplicas, ...given };
+  return { brokers, topic, partitions, clock, minInsyncReplicas, ...groupTimes(config), ...given };
+}
+
+/** Two heartbeats may be lost; and who lives is told by one that others join, before they wait in vain. */
+function groupTimes(config: Config): Required<Pick<KafkaLogOptions, 'sessionMs' | 'heartbeatMs' | 'rebalanceMs'>> {
+  const { kafkaSessionMs: sessionMs, kafkaHeartbeatMs: heartbeatMs, kafkaRebalanceMs: rebalanceMs } = config;
+  const most = Math.floor(Math.min(sessionMs / 3, rebalanceMs - 1));
+  if (heartbeatMs <= most) return { sessionMs, heartbeatMs, rebalanceMs };
+  throw new MeterError('BAD_CONFIG', 'read the configuration: heartbeats are too rare for the times of the group', {
+    field: 'kafkaHeartbeatMs',
+    value: String(heartbeatMs),
+    allowed: `at most ${String(most)}: a third of kafkaSessionMs ${String(sessionMs)}, and below kafkaRebalanceMs ${String(rebalanceMs)}`,
+  });
 }
 
 function saslOf({ kafkaSaslMechanism: mechanism, kafkaUsername: username, kafkaPassword: password }: Config) {

@@ -166,7 +166,7 @@ async function startWith({ config, given, roles, processors, stores, httpServer 
   if (listens) await listen(app, config);
   const ready = roles.has('api') ? untilStarted(query, clock, stop.signal) : Promise.resolve();
   const started = Promise.race([ready, clock.sleep(FOLD_AFTER_MS, stop.signal)]).catch(() => undefined);
-  const sharing = isShared(roles) ? sharingOf(stores, ports) : undefined;
+  const sharing = isShared(roles) ? sharingOf(config, stores, ports) : undefined;
   const others = [...(roles.has('api') ? known.roles : []), ...(stores.embedded ? [maintain(stores.pool)] : [])];
   const running = Promise.all([
     runRoles(ports, settings, { roles, wiring: metering, sharing, started }, stop.signal),

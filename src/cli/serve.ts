@@ -8,6 +8,7 @@ import type { Role } from '../runtime/role.ts';
 import type { Dependency, HttpPorts } from '../serving/http/ports.ts';
 import { KnownGaps } from '../serving/gaps.ts';
 import { QueryService } from '../serving/query.ts';
+import { SpeedReads } from '../serving/speed-reads.ts';
 import { listEvents, listEventTypes, listTenants } from '../sinks/postgres/events.ts';
 import { listRejects } from '../sinks/postgres/rejects.ts';
 import { listUsageHourly } from '../sinks/postgres/usage-hourly.ts';
@@ -37,8 +38,9 @@ export async function knownOf({ pastBoundMs }: Config, { log, catalog }: Stores)
 }
 
 export function queryService(config: Config, stores: Stores, clock: Clock, { lineages, gaps }: Known): QueryService {
-  const { batch, speed, ruleSets } = stores;
-  const { buckets, afterTimeoutMs } = config;
+  const { batch, ruleSets } = stores;
+  const { buckets, afterTimeoutMs, speedReadMs: deadlineMs } = config;
+  const speed = new SpeedReads(stores.speed, { clock, deadlineMs });
   const known = { lineages, gaps, trouble: () => undefined };
   return new QueryService({ batch, speed, ruleSets, clock, buckets, afterTimeoutMs, ...known });
 }
@@ -67,7 +69,7 @@ export function httpPorts(parts: HttpParts): HttpPorts {
   const { pool, log } = stores;
   const knowsEventType = async (eventType: string): Promise<boolean> => {
     const published = await listEventTypes(pool);
-    return published.some((row) => row.eventType === eventType) || (await isLive(stores, settings, eventType));
+    return published.some((row) => row.eventType === eventType) || (await query.counts(eventType));
   };
   return {
     producer: log,
@@ -104,12 +106,6 @@ export function httpPorts(parts: HttpParts): HttpPorts {
 async function versionsOf({ batch }: Stores): Promise<ReadonlyMap<string, number>> {
   const filled = await batch.filled();
   return new Map([...filled].map(([meter, lineages]) => [meter, [...lineages.values()].reduce((a, b) => a + b, 0)]));
-}
-
-/** An event type that is counted live and not yet published. */
-async function isLive({ speed }: Stores, { buckets }: Settings, eventType: string): Promise<boolean> {
-  const all = Array.from({ length: buckets }, (_, bucket) => bucket);
-  return (await speed.read(all, { meter: `${eventType}@1` })).some(({ cells }) => cells.length > 0);
 }
 
 /** Who asks these: a role is not ready without what its work needs. */

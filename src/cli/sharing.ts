@@ -39,7 +39,7 @@ interface SharingPorts {
 const WHAT = 'sharing';
 
 /** By the groups of the broker, else by leases in the database. */
-export function sharingOf({ log, pool }: Stores, { clock, facts }: SharingPorts): Sharing {
+export function sharingOf({ leaseMs: ttlMs }: Config, { log, pool }: Stores, { clock, facts }: SharingPorts): Sharing {
   let isTroubled = false;
   const health = {
     troubled: (error: unknown): void => {
@@ -51,5 +51,6 @@ export function sharingOf({ log, pool }: Stores, { clock, facts }: SharingPorts)
       isTroubled = false;
     },
   };
-  return log.sharing?.(health) ?? leases({ pool, clock, lineages: () => log.lineages(), owner: randomUUID(), health });
+  const lineages = () => log.lineages();
+  return log.sharing?.(health) ?? leases({ pool, clock, lineages, owner: randomUUID(), ttlMs, health });
 }

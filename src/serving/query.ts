@@ -12,7 +12,7 @@ import { asOfMs, type Proof, proofOf, type Trouble } from './proof.ts';
 
 export interface QueryPorts {
   readonly batch: BatchView;
-  readonly speed: SpeedStore;
+  readonly speed: Pick<SpeedStore, 'read'>;
   readonly ruleSets: Pick<RuleSets, 'newest' | 'get' | 'demand'>;
   readonly clock: Clock;
   readonly buckets: number;
@@ -61,6 +61,12 @@ export class QueryService {
     const merged = await readMerged(this.#ports, { edges: [0, 0], fromMinute: 0, toMinute: 0 }, buckets);
     this.#started = ids.length > 0 && reachOf(merged, buckets, ids).every(isCovered);
     if (!this.#started) throw new MeterError('STARTING', 'the live counters are still being filled', { retryAfterMs: 250 });
+  }
+
+  /** An event type that is counted live, be it published or not yet. Throws SPEED_UNAVAILABLE: then nobody can tell. */
+  async counts(eventType: string): Promise<boolean> {
+    const states = await this.#ports.speed.read(this.#allBuckets(), { meter: `${eventType}@1` });
+    return states.some(({ cells }) => cells.length > 0);
   }
 
   /** Throws STARTING, AFTER_TIMEOUT, OVERLOADED, DATABASE_UNAVAILABLE, UNKNOWN_METER. */

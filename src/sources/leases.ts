@@ -16,11 +16,10 @@ export interface LeaseOptions {
   /** Names this process; never used before. */
   readonly owner: string;
   /** Who is not heard of for so long is taken for dead, ms. */
-  readonly ttlMs?: number;
+  readonly ttlMs: number;
   readonly health: SharingHealth;
 }
 
-const TTL_MS = 15_000;
 /** Renewals in the time that a lease lasts. */
 const RENEWALS = 5;
 
@@ -29,7 +28,7 @@ export const leases = (options: LeaseOptions): Sharing => ({
 });
 
 class Leases {
-  readonly #options: Required<LeaseOptions>;
+  readonly #options: LeaseOptions;
   readonly #stop: AbortSignal;
   readonly #holdings: Holdings<string>;
   readonly #lineages = new Map<string, Lineage>();
@@ -37,7 +36,7 @@ class Leases {
   #heardAt: number;
 
   constructor(options: LeaseOptions, hold: Parameters<Sharing['share']>[0], stop: AbortSignal) {
-    this.#options = { ttlMs: TTL_MS, ...options };
+    this.#options = options;
     this.#stop = stop;
     this.#heardAt = options.clock.now();
     const held = (id: string, giveUp: AbortSignal): Promise<void> => {

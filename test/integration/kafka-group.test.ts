@@ -44,9 +44,9 @@ describeKafka('groups of the Kafka log', { own: true }, (kafka) => {
     const ledger = new Ledger();
     const members = new Map<string, { stop: AbortController; done: Promise<void> }>();
     const join = async (name: string): Promise<void> => {
-      const log = await open(topic, { partitions: PARTITIONS });
+      const log = await open(topic, { partitions: PARTITIONS, ...quick });
       const stop = new AbortController();
-      members.set(name, { stop, done: log.share({ groupId: topic, ...quick }, ledger.hold(name, 150), stop.signal) });
+      members.set(name, { stop, done: log.share({ groupId: topic }, ledger.hold(name, 150), stop.signal) });
     };
     const leave = (name: string): Promise<void> => {
       members.get(name)!.stop.abort();
@@ -74,10 +74,10 @@ describeKafka('groups of the Kafka log', { own: true }, (kafka) => {
     const topic = await kafka().topic(2);
     const ledger = new Ledger();
     const stop = new AbortController();
-    const cut = await open(topic, { brokers: [kafka().own!.flaky.broker], partitions: 2 });
-    const other = await open(topic, { partitions: 2 });
+    const cut = await open(topic, { brokers: [kafka().own!.flaky.broker], partitions: 2, ...quick });
+    const other = await open(topic, { partitions: 2, ...quick });
     const troubles: unknown[] = [];
-    const sharing = { groupId: topic, ...quick, troubled: (error: unknown) => void troubles.push(error) };
+    const sharing = { groupId: topic, troubled: (error: unknown) => void troubles.push(error) };
     const first = cut.share(sharing, ledger.hold('cut', 0), stop.signal);
     await expect.poll(() => ledger.of('cut'), poll).toBe(2);
     const { proxy } = kafka().own!.flaky;
@@ -98,7 +98,7 @@ describeKafka('groups of the Kafka log', { own: true }, (kafka) => {
     const hold = ledger.hold('a', 50);
     const [bad] = await log.lineages();
     const sharing = log.share(
-      { groupId: topic, ...quick },
+      { groupId: topic },
       (lineage, giveUp) => (lineage.id === bad!.id ? Promise.reject(new Error('it stops here')) : hold(lineage, giveUp)),
       new AbortController().signal,
     );

@@ -27,14 +27,14 @@ describeKafka('logging in to Kafka', { secure: true }, (kafka) => {
     test(`${sasl.mechanism} over TLS: reads, writes, shares, and logs in again when its session ends`, async () => {
       const { broker, ca } = kafka().own!.secure!;
       const topic = await kafka().topic(1);
-      const log = await open(topic, { brokers: [broker], tls: { ca }, sasl });
+      const log = await open(topic, { brokers: [broker], tls: { ca }, sasl, sessionMs: 6000, heartbeatMs: 200 });
       const lineage = await firstOf(log);
       demandWritten(await log.append([outgoing('acme', 'before')]));
       expect((await readToEnd(log, lineage)).map(textOf)).toEqual(['before']);
       const stop = new AbortController();
       const given: string[] = [];
       const sharing = log.share(
-        { groupId: topic, sessionMs: 6000, heartbeatMs: 200 },
+        { groupId: topic },
         async ({ id }, giveUp) => {
           given.push(id);
           await new Promise((resolve) => giveUp.addEventListener('abort', resolve, { once: true }));

@@ -16,6 +16,18 @@ const DEADLINE_MS = 30_000;
 const until = untilWithin(DEADLINE_MS);
 
 let logReads = 0;
+let speedReads = 0;
+let isSpeedSilent = false;
+
+/** Counts who asks the live counters, which do not answer while they are silent. */
+function listening({ speed }: Stores): void {
+  const read = speed.read.bind(speed);
+  speed.read = (...asked) => {
+    speedReads += 1;
+    return isSpeedSilent ? new Promise(() => undefined) : read(...asked);
+  };
+}
+
 /** Counts what reads the log. */
 const counting = (stores: Stores): Stores => ({
   ...stores,
@@ -37,7 +49,10 @@ const start = (dataDir: string, flags: Record<string, unknown> = {}): Promise<Pr
     clock: systemClock,
     random: () => 0.5,
     log: openLog({ level: 'silent' }),
-    lend: counting,
+    lend: (stores) => {
+      listening(stores);
+      return counting(stores);
+    },
   });
 
 const METERS = `
@@ -143,6 +158,21 @@ describe('the product', () => {
     expect(rows.map((row) => row.value)).toEqual(['600']);
     await until('healed', async () => (await query('calls')).proof.state === 'exact');
     expect((await verify()).ok).toBe(true);
+  });
+
+  test('live counters that do not answer cost one query its deadline; all are exact as of the cut meanwhile', async () => {
+    isSpeedSilent = true;
+    const before = speedReads;
+    const answers: Answer[] = [];
+    for (const until = performance.now() + 200; answers.length < 20 || performance.now() < until;)
+      answers.push(await query('calls'));
+    expect(speedReads - before).toBeLessThan(answers.length / 2);
+    for (const { rows, proof } of answers) {
+      expect(proof).toMatchObject({ state: 'provisional', reason: 'speed_unreachable' });
+      expect(rows.map((row) => row.value)).toEqual(['600']);
+    }
+    isSpeedSilent = false;
+    await until('the live counters are heard again', async () => (await query('calls')).proof.state === 'exact');
   });
 
   test('verify finds a fault in the batch view', async () => {

@@ -18,6 +18,8 @@ export interface GroupOptions {
   /** A member that is not heard of for so long is taken for dead. */
   readonly sessionMs: number;
   readonly heartbeatMs: number;
+  /** How long the others wait for a member when the group is formed anew. Members that live join within a heartbeat. */
+  readonly rebalanceMs: number;
   /** Told of each failure that is waited out. */
   readonly troubled: (error: unknown) => void;
   /** This process has its share. */
@@ -88,7 +90,7 @@ export class Group {
   }
 
   async #join(): Promise<Generation> {
-    const { cluster, groupId, sessionMs } = this.#options;
+    const { cluster, groupId, sessionMs, rebalanceMs } = this.#options;
     await cluster.refresh();
     const node = await this.#coordinator();
     this.#wake = new AbortController();
@@ -97,7 +99,7 @@ export class Group {
       broker.joinGroup({
         groupId,
         sessionTimeout: sessionMs,
-        rebalanceTimeout: sessionMs,
+        rebalanceTimeout: rebalanceMs,
         memberId: this.#memberId,
         protocolType: PROTOCOL,
         groupProtocols: [{ name: NAME, metadata }],

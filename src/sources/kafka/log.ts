@@ -136,9 +136,9 @@ class Log implements KafkaLog {
   }
 
   share(sharing: Sharing, hold: Share, stop: AbortSignal): Promise<void> {
-    const { clock } = this.#settings;
-    const quiet = { sessionMs: 30_000, heartbeatMs: 2000, troubled: nothing, settled: nothing };
-    const options = { ...quiet, ...sharing, cluster: this.#cluster, clock };
+    const { clock, sessionMs, heartbeatMs, rebalanceMs } = this.#settings;
+    const quiet = { troubled: nothing, settled: nothing };
+    const options = { ...quiet, ...sharing, cluster: this.#cluster, clock, sessionMs, heartbeatMs, rebalanceMs };
     const holdNumbered = (partition: number, giveUp: AbortSignal): Promise<void> => {
       this.#grow();
       return hold(this.#at(partition), giveUp);

@@ -19,6 +19,11 @@ export interface KafkaLogOptions {
   readonly clientId?: string;
   readonly tls?: ConnectionOptions;
   readonly sasl?: Sasl;
+  /** A member of a group that is not heard of for so long is taken for dead. The cluster has bounds for it. */
+  readonly sessionMs?: number;
+  readonly heartbeatMs?: number;
+  /** How long a group that is formed anew waits for a member. Nobody drains for it: members go on with what they keep. */
+  readonly rebalanceMs?: number;
   /** How long a failure is tried again before it is told: longer than an election takes. */
   readonly patienceMs?: number;
   readonly connectMs?: number;
@@ -37,9 +42,6 @@ export interface KafkaLogOptions {
 
 export interface Sharing {
   readonly groupId: string;
-  /** A member that is not heard of for so long is taken for dead. The cluster has bounds for it. */
-  readonly sessionMs?: number;
-  readonly heartbeatMs?: number;
   /** Told of each failure that is waited out. */
   readonly troubled?: (error: unknown) => void;
   /** Told whenever this process has its share. */
@@ -49,6 +51,9 @@ export interface Sharing {
 export const DEFAULTS = {
   minInsyncReplicas: 2,
   clientId: 'meterfold',
+  sessionMs: 10_000,
+  heartbeatMs: 2000,
+  rebalanceMs: 10_000,
   patienceMs: 15_000,
   connectMs: 5000,
   answerMs: 15_000,
