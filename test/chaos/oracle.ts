@@ -85,6 +85,9 @@ function fromAvro(value: Buffer): Read {
 const isControl = ({ headers }: KafkaMessage): boolean => headers?.meterfold?.toString() === 'control';
 const partition = Partitioners.DefaultPartitioner();
 
+/** After a broker died it reads again as soon as brokers let it: they take no shorter session. */
+const MISSED = { sessionTimeout: 6000, rebalanceTimeout: 6000, heartbeatInterval: 500 } as const;
+
 /** `kafka.<uuid>.<partition>`. */
 const partitionOf = (lineage: string): number => Number(lineage.slice(lineage.lastIndexOf('.') + 1));
 
@@ -111,7 +114,8 @@ export class Oracle {
   /** From the beginning; what was read before stands. */
   async start(): Promise<void> {
     const groupId = `oracle-${this.#topic}`;
-    const consumer = this.#kafka.consumer({ groupId, maxWaitTimeInMs: 50, retry: { retries: 1000, maxRetryTime: 500 } });
+    const retry = { retries: 1000, maxRetryTime: 500 };
+    const consumer = this.#kafka.consumer({ groupId, maxWaitTimeInMs: 50, ...MISSED, retry });
     this.#consumer = consumer;
     await consumer.connect();
     await consumer.subscribe({ topics: [this.#topic], fromBeginning: true });

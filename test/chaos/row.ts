@@ -43,8 +43,8 @@ export interface Stage {
 
 /** Answers are exact again within this, ms. */
 const EXACT_MS = 30_000;
-/** A worker that is gone is missed by the others after the session of its group, 30 s: what it held waits for that. */
-const CAUGHT_UP_MS = 90_000;
+/** A worker that is gone is missed by the others after the session of its group, 10 s: what it held waits for that. */
+const CAUGHT_UP_MS = 30_000;
 /** What is misrouted is sealed, relayed, and read again. */
 const SETTLED_MS = 60_000;
 /** The load works before the fault, so that there is something to lose, ms. */

@@ -56,14 +56,21 @@ const halfOpen: Fault = {
 
 const relayed = (seen: Seen) => ({ 'records brought home': seen.counter('meterfold_records_relayed_total') });
 
+/** Meanwhile the foreign producer puts so many of its records elsewhere than in their home. */
+export async function misrouting<T>({ load }: Scene, share: number, work: () => Promise<T>): Promise<T> {
+  const usual = load.misroutes;
+  load.misroutes = share;
+  try {
+    return await work();
+  } finally {
+    load.misroutes = usual;
+  }
+}
+
 const wrongPartitioner: Fault = {
   name: 'a producer with a wrong partitioner',
-  inCi: true,
-  strike: async ({ load, wait }) => {
-    const usual = load.misroutes;
-    load.misroutes = 1;
-    await wait(10_000);
-    load.misroutes = usual;
+  strike: async (scene) => {
+    await misrouting(scene, 1, () => scene.wait(10_000));
     return {};
   },
   bites: relayed,
@@ -72,7 +79,8 @@ const wrongPartitioner: Fault = {
 /** Homes stay where they are; a producer that follows the new count misses them. */
 const morePartitions: Fault = {
   name: 'partitions added, and a producer that uses them',
-  strike: async ({ installation, load, oracle, wait }) => {
+  strike: async (scene) => {
+    const { installation, load, oracle, wait } = scene;
     const { client, topic } = installation.servers.parts;
     const count = (await client.admin.fetchTopicOffsets(topic)).length + 1;
     await client.admin.createPartitions({ topicPartitions: [{ topic, count }] });
@@ -81,9 +89,7 @@ const morePartitions: Fault = {
     await oracle.stop();
     await oracle.start();
     load.partitions = count;
-    load.misroutes = 0.5;
-    await wait(15_000);
-    load.misroutes = 0.05;
+    await misrouting(scene, 0.5, () => wait(15_000));
     return {};
   },
   bites: relayed,

@@ -65,7 +65,6 @@ const mixed: Fault = {
 const control: Fault = {
   name: 'nothing',
   isControl: true,
-  inCi: true,
   strike: async ({ wait }) => {
     await wait(5000);
     return {};

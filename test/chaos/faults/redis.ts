@@ -17,7 +17,6 @@ const AWAY_MS = 15_000;
 /** Nothing is saved: it comes back empty. Meanwhile answers are exact as of the cut. */
 const killedWithout: Fault = {
   name: 'SIGKILL of Redis without AOF, away for 15 s',
-  inCi: true,
   answered: 0.99,
   strike: async (scene) => {
     const redis = redisOf(scene);

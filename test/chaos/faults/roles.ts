@@ -4,6 +4,7 @@ import type { RoleProcess } from '../../support/role-process.ts';
 import { below } from '../../simulation/random.ts';
 import { type Evidence, type Fault, marks, type Scene, type Seen } from '../fault.ts';
 import { type Role, ROLES } from '../installation.ts';
+import { misrouting } from './kafka.ts';
 
 /** For a role without a trace in the metrics: nobody answered there for a while, or the work was done by others. */
 const absence = (seen: Seen): Evidence => ({
@@ -25,10 +26,14 @@ const DEATHS = 3;
 /** Between two deaths, ms. */
 const LIVES_MS = 3000;
 
+/** A relay has something to do only where a producer misses the homes of its records. */
+const busy = (role: Role, strike: Fault['strike']): Fault['strike'] =>
+  role === 'relay' ? (scene) => misrouting(scene, 0.5, () => strike(scene)) : strike;
+
 /** Some die, one after the other; what keeps them starts them again. */
 const killed = (role: Role): Fault => ({
   name: `SIGKILL of ${role}`,
-  strike: async (scene) => {
+  strike: busy(role, async (scene) => {
     for (let n = 0; n < DEATHS; n += 1) {
       const dying = await one(scene, role);
       scene.say(`SIGKILL ${role} ${dying.pid}`);
@@ -36,13 +41,13 @@ const killed = (role: Role): Fault => ({
       await scene.wait(LIVES_MS);
     }
     return {};
-  },
+  }),
   bites: absence,
 });
 
-/** A worker has to be missed by its group, 30 s; of the others some seconds are enough. */
+/** A worker has to be missed by its group, 10 s; of the others some seconds are enough. */
 const STOPPED_MS: Readonly<Record<Role, number>> = {
-  ...{ ingest: 5000, worker: 40_000, publisher: 8000, relay: 8000, scheduler: 8000, api: 5000 },
+  ...{ ingest: 5000, worker: 20_000, publisher: 8000, relay: 8000, scheduler: 8000, api: 5000 },
 };
 
 const PROBE_MS = 1000;
@@ -54,7 +59,7 @@ const isSilent = (url: string): Promise<boolean> =>
 
 const stopped = (role: Role): Fault => ({
   name: `SIGSTOP and SIGCONT of ${role}`,
-  strike: async (scene) => {
+  strike: busy(role, async (scene) => {
     const sleeping = await one(scene, role);
     scene.say(`SIGSTOP ${role} ${sleeping.pid}`);
     sleeping.signal('SIGSTOP');
@@ -62,7 +67,7 @@ const stopped = (role: Role): Fault => ({
     await scene.wait(STOPPED_MS[role]);
     sleeping.signal('SIGCONT');
     return { 'health checks without an answer': silent ? 1 : 0 };
-  },
+  }),
   bites: absence,
 });
 
@@ -96,7 +101,7 @@ const POINTS: readonly Point[] = [
 const atPoint = ({ role, point, signal, passes, inCi }: Point): Fault => ({
   name: `${signal} of ${role} ${point}`,
   inCi,
-  strike: async (scene) => {
+  strike: busy(role, async (scene) => {
     const { installation, say, wait } = scene;
     const more = { CHAOS_POINT: point, CHAOS_PASSES: String(passes), CHAOS_SIGNAL: signal };
     const victim = await installation.add(role, [LAUNCHER], more);
@@ -116,7 +121,7 @@ const atPoint = ({ role, point, signal, passes, inCi }: Point): Fault => ({
     await installation.remove(installation.of(role)[0]!);
     if (met === 0) throw new Error(`the point ${point} was not met`);
     return { 'points met': met };
-  },
+  }),
   bites: absence,
 });
 

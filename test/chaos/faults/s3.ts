@@ -3,7 +3,7 @@ import type { Fault as HttpFault } from '../../support/faulty-http.ts';
 import { type Evidence, type Fault, marks, type Seen } from '../fault.ts';
 import { proxiesTo } from './kafka.ts';
 
-const LONG_MS = 12_000;
+const LONG_MS = 8000;
 /** More than there are puts in that time: what is left is forgotten. */
 const PLANNED = 500;
 
