@@ -40,6 +40,8 @@ export interface Fault {
   readonly needs?: (size: Size) => boolean;
   /** Nothing is done, and nothing may be noticed. */
   readonly isControl?: boolean;
+  /** Nothing is to go on behind it, so it comes last: what is asked is that no answer is wrong, and nothing acknowledged lost. */
+  readonly isEnding?: boolean;
   /** In the selection that CI runs. */
   readonly inCi?: boolean;
 }

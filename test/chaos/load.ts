@@ -106,6 +106,22 @@ export class Load {
     }
   }
 
+  /** Events over HTTP, once, beside the rounds: how many were acknowledged. They are in the book then. */
+  async sendOnce(): Promise<number> {
+    const before = this.book.size;
+    await this.#post(Array.from({ length: EACH_SEND }, () => this.#fresh()));
+    return this.book.size - before;
+  }
+
+  /** Records straight into the topic, in nobody's book. */
+  async putAside(): Promise<number> {
+    const messages = Array.from({ length: EACH_SEND }, () => this.#fresh()).map((event) => ({
+      ...{ key: event.tenant_id, value: JSON.stringify(event) },
+    }));
+    await this.#producer.send({ topic: this.#ports.topic, messages, acks: -1, timeout: SEND_MS });
+    return messages.length;
+  }
+
   /** Rounds of one sender, until the load stops. */
   async #rounds(round: () => Promise<void>): Promise<void> {
     while (!this.#stop.signal.aborted) {

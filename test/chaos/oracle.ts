@@ -177,10 +177,11 @@ export class Oracle {
   /** Whether a copy lies at home. */
   counts = (tenant: string, key: string): boolean => this.#firsts.has(JSON.stringify([tenant, key]));
 
-  /** A fault in its own books, to show that a comparison notices one: the first of these events is forgotten. */
-  forget({ tenant = '', type }: Asked): void {
+  /** A fault in its own books, to show that a comparison notices one: the first of these events is forgotten, until it is told. */
+  forget({ tenant = '', type }: Asked): () => void {
     const [list] = this.#counted.get(type)?.get(tenant)?.values() ?? [];
-    list?.shift();
+    const first = list?.shift();
+    return () => void (first !== undefined && list?.unshift(first));
   }
 
   /** What the answer must be. Undefined while the bucket of a tenant in it is not known. */

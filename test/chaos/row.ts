@@ -27,6 +27,8 @@ export interface Row {
   readonly exactAfterS: number | undefined;
   readonly caughtUpAfterS: number | undefined;
   readonly seconds: number;
+  /** Nothing goes on behind it: it is not waited for. */
+  readonly isEnding: boolean;
   /** Why the row fails; empty where it does not. */
   readonly failures: readonly string[];
 }
@@ -171,10 +173,19 @@ function failuresOf(fault: Fault, row: Judged): string[] {
     ...(row.lost > 0 ? [`${row.lost} lost`] : []),
     ...(row.double > 0 ? [`${row.double} double`] : []),
     ...(bit === (fault.isControl === true) ? [bit ? 'something was noticed' : 'the fault did not bite'] : []),
-    ...(row.exactAfterS === undefined ? [`not exact within ${EXACT_MS} ms`] : []),
-    ...(row.caughtUpAfterS === undefined || !row.isSettled ? ['not caught up in time'] : []),
+    ...(row.exactAfterS === undefined && !row.isEnding ? [`not exact within ${EXACT_MS} ms`] : []),
+    ...((row.caughtUpAfterS === undefined || !row.isSettled) && !row.isEnding ? ['not caught up in time'] : []),
     ...(answered < (fault.answered ?? 0) * row.answers ? [`${answered} of ${row.answers} answered`] : []),
   ];
+}
+
+const NEVER: Recovered = { exactAfterS: undefined, caughtUpAfterS: undefined };
+
+/** Behind an ending nobody answers for good: what was acknowledged lies at home, or it does not. */
+function left({ load, oracle }: Stage, book: number): Settled {
+  const acknowledged = [...load.book.values()].slice(book);
+  const lost = acknowledged.filter(([tenant, key]) => !oracle.counts(tenant, key)).length;
+  return { acknowledged: acknowledged.length, lost, double: 0, isSettled: true };
 }
 
 /** Runs a fault over the load, and judges. */
@@ -195,9 +206,10 @@ export async function runRow(stage: Stage, fault: Fault, number: number): Promis
     return {};
   });
   say(`fault is over: ${fault.name}`);
-  const recovered = await recovery(stage);
+  const { isEnding = false } = fault;
+  const recovered = isEnding ? NEVER : await recovery(stage);
   const counts = readers.take();
-  const { isSettled, ...settled } = await settle(stage, before.book);
+  const { isSettled, ...settled } = isEnding ? left(stage, before.book) : await settle(stage, before.book);
   await watch.look();
   const counter = (name: string): number => watch.total(name) - (before.totals.get(name) ?? 0);
   const bites = fault.bites({
@@ -210,6 +222,7 @@ export async function runRow(stage: Stage, fault: Fault, number: number): Promis
     ...{ answers: exact + provisional + refused + unanswered, reasons: Object.fromEntries(counts.reasons) },
     evidence: { ...struck, ...bites },
     seconds: seconds(began),
+    isEnding,
   };
   const failures = failuresOf(fault, { ...row, isSettled });
   return { ...row, failures: failed === undefined ? failures : [failed, ...failures] };

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { below, randomOf } from '../simulation/random.ts';
 import type { Fault } from './fault.ts';
 import { FAULTS } from './faults/list.ts';
+import { control } from './faults/mixed.ts';
 import { CLUSTERS, foreignClient, Installation, type Size, SMALL } from './installation.ts';
 import { Load } from './load.ts';
 import { Oracle } from './oracle.ts';
@@ -71,22 +72,33 @@ function* turns(faults: readonly Fault[], seed: number): Generator<Fault> {
   }
 }
 
+/** An ending has the installation to itself, behind all others. Where there are none, nothing is done first: that is judged, too. */
+function ordered(faults: readonly Fault[]): { readonly first: readonly Fault[]; readonly ending: Fault | undefined } {
+  const first = faults.filter(({ isEnding }) => isEnding !== true);
+  return { first: first.length > 0 ? first : [control], ending: faults.find(({ isEnding }) => isEnding === true) };
+}
+
 export async function runFaults(options: Options): Promise<Report> {
-  const { seed, minutes, faults } = options;
+  const { seed, minutes, stop } = options;
+  const { first: faults, ending } = ordered(options.faults);
   const began = performance.now();
   const say = (line: string): void => options.say(`${((performance.now() - began) / 1000).toFixed(1).padStart(7)} ${line}`);
   const stage = await stageOf({ ...options, say });
   const rows: Row[] = [];
+  const run = async (fault: Fault): Promise<void> => {
+    const row = await runRow(stage, fault, rows.length + 1);
+    rows.push(row);
+    say(`row: ${JSON.stringify(row)}`);
+  };
   try {
     for (const fault of turns(faults, seed)) {
       const isOver = performance.now() - began > minutes * 60_000;
-      if ((rows.length >= faults.length && isOver) || options.stop?.aborted === true) break;
-      const row = await runRow(stage, fault, rows.length + 1);
-      rows.push(row);
-      say(`row: ${JSON.stringify(row)}`);
+      if ((rows.length >= faults.length && isOver) || stop?.aborted === true) break;
+      await run(fault);
     }
     const verify = await verified(stage);
     const notices = await noticesLoss(stage);
+    if (ending !== undefined && stop?.aborted !== true) await run(ending);
     const holds = rows.every(({ failures }) => failures.length === 0) && (verify as { ok?: boolean }).ok === true;
     return { rows, verify, notices, isOk: holds && notices };
   } finally {
@@ -104,8 +116,10 @@ async function noticesLoss({ installation, load, oracle }: Stage): Promise<boole
   const question = { tenant: load.tenants[0], type: TYPES[0], ...everything() };
   const answer = await ask(installation.url('api', 0), question);
   if ('status' in answer || (await differenceOf(oracle, question, answer)) !== undefined) return false;
-  oracle.forget(question);
-  return (await differenceOf(oracle, question, answer)) !== undefined;
+  const remember = oracle.forget(question);
+  const difference = await differenceOf(oracle, question, answer);
+  remember();
+  return difference !== undefined;
 }
 
 const percent = (part: number, of: number): string => `${of === 0 ? 0 : ((100 * part) / of).toFixed(1)} %`;
@@ -128,7 +142,7 @@ export function table(rows: readonly Row[]): string {
   const lines = rows.map((row) => [
     ...[row.fault, row.acknowledged, row.lost, row.double, row.wrong, row.answers],
     ...[row.exact, row.provisional, row.refused, row.unanswered].map((part) => percent(part, row.answers)),
-    ...[row.exactAfterS, row.caughtUpAfterS].map((s) => (s === undefined ? 'never' : `${s} s`)),
+    ...[row.exactAfterS, row.caughtUpAfterS].map((s) => (row.isEnding ? '–' : s === undefined ? 'never' : `${s} s`)),
     Object.entries(row.evidence)
       .filter(([, n]) => n > 0)
       .map(([what, n]) => `${what} ${n}`)

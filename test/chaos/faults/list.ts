@@ -1,6 +1,7 @@
 import type { Fault } from '../fault.ts';
 import { clusterFaults } from './cluster.ts';
 import { kafkaFaults } from './kafka.ts';
+import { lossFaults } from './loss.ts';
 import { mixedFaults } from './mixed.ts';
 import { networkFaults } from './network.ts';
 import { postgresFaults } from './postgres.ts';
@@ -12,6 +13,7 @@ import { s3Faults } from './s3.ts';
 export const FAULTS: readonly Fault[] = [
   ...roleFaults,
   ...kafkaFaults,
+  ...lossFaults,
   ...redisFaults,
   ...postgresFaults,
   ...s3Faults,

@@ -62,7 +62,7 @@ const mixed: Fault = {
 };
 
 /** What a row looks like in which nothing is done: its numbers are not evidence of anything. */
-const control: Fault = {
+export const control: Fault = {
   name: 'nothing',
   isControl: true,
   strike: async ({ wait }) => {
