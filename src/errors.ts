@@ -38,6 +38,7 @@ export const FAILURES = {
   // fatal: stop, and name the file or the row
   DATA_DIR_LOCKED: 'fatal',
   DATA_DIR_NEWER: 'fatal',
+  DATABASE_MISCONFIGURED: 'fatal',
   INSTALLATION_DIFFERS: 'fatal',
   ARCHIVE_DAMAGED: 'fatal',
   ARCHIVE_MISSING: 'fatal',

@@ -94,14 +94,6 @@ async function nearest(path: string): Promise<string> {
   }
 }
 
-/** SQLSTATE of a refused connection, and the way out. */
-const REFUSED: ReadonlyMap<string, string> = new Map([
-  ['28P01', 'the right user and password'],
-  ['28000', 'a user that pg_hba.conf lets in from here'],
-  ['3D000', 'a database that is there: Meterfold makes none'],
-  ['42501', 'a user with the right to connect'],
-]);
-
 function database(config: Config, connectionString: string): Group {
   const pool = openPool({ connectionString, connectionTimeoutMillis: CONNECT_MS }, { max: 1 });
   let isWhole = false;
@@ -135,11 +127,9 @@ const CONNECT_MS = 10_000;
 
 function refusedBy(error: unknown): unknown {
   if (error instanceof MeterError && error.detail.allowed !== undefined) return error;
-  const { message, ...rest } = asError(error) as Error & { readonly code?: string };
-  const allowed = REFUSED.get(rest.code ?? '') ?? 'postgres://user:password@host:port/database, reached from here';
-  return new MeterError('BAD_CONFIG', `connect to the database: ${message}`, {
+  return new MeterError('BAD_CONFIG', `connect to the database: ${asError(error).message}`, {
     field: 'databaseUrl',
-    allowed,
+    allowed: 'postgres://user:password@host:port/database, reached from here',
     cause: error,
   });
 }

@@ -1,9 +1,7 @@
 /** A store that has no room left says so in words of its own, somewhere in the causes of the failure that is waited for. */
 import { MeterError } from '../errors.ts';
+import { DISK_FULL } from '../sinks/postgres/sqlstates.ts';
 import { counters, type Registry } from './metrics.ts';
-
-/** SQLSTATE: disk full. */
-const DISK_FULL = '53100';
 
 export type Store = 'archive' | 'database' | 'speed';
 

@@ -82,6 +82,19 @@ describeEachDatabase('migrations and the pool', (database) => {
   });
 
   test.runIf(database.kind === 'postgres')(
+    'a connection to a server that is read-only by now is not used again',
+    async () => {
+      const own = openPool(connection, { max: 1 });
+      await own.query('SET default_transaction_read_only = on');
+      const write = () => inTransaction(own, 'probe', (client) => client.query('CREATE TABLE written ()'));
+      await expect(write()).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE', cause: { code: '25006' } });
+      await write();
+      await own.query('DROP TABLE written');
+      await own.end();
+    },
+  );
+
+  test.runIf(database.kind === 'postgres')(
     'connections that are killed are a passing failure, and the pool replaces them',
     async () => {
       const killed = inTransaction(pool, 'probe', (client) => client.query('SELECT pg_terminate_backend(pg_backend_pid())'));

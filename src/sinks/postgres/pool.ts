@@ -1,6 +1,7 @@
 /** Connections to PostgreSQL: types, errors by their class, and transactions. */
 import pg, { type Pool, type PoolClient, type PoolConfig, type QueryResult, type QueryResultRow } from 'pg';
-import { type FailureCode, MeterError } from '../../errors.ts';
+import { asError, type FailureCode, MeterError } from '../../errors.ts';
+import { type Consequence, sqlState } from './sqlstates.ts';
 
 export interface PoolOptions {
   readonly max: number;
@@ -49,11 +50,6 @@ export function openPool(connection: PoolConfig, { max, onIdleError }: PoolOptio
   return pool;
 }
 
-/**
- * SQLSTATE classes that pass by themselves (PostgreSQL manual, appendix A): connection, rollback by conflict, resources, lock
- * or statement timeout, shutdown, input or output error; 25006 is a server that is no primary, for now.
- */
-const PASSING = /^(08|40|53|25006|55P03|57P0[1-5]|57014|58030)/;
 const SOCKET = new Set(
   'ECONNREFUSED ECONNRESET ECONNABORTED ENOENT EPIPE ETIMEDOUT EHOSTUNREACH ENETUNREACH ENETDOWN ENOTFOUND EAI_AGAIN'.split(
     ' ',
@@ -62,18 +58,35 @@ const SOCKET = new Set(
 /** Errors of `pg` itself have no code. */
 const CLOSED = /terminat|Connection ended|timeout exceeded|not queryable|Client has encountered/i;
 
-export function isPassing(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-  return PASSING.test(code) || SOCKET.has(code) || (code === '' && CLOSED.test(error.message));
+const codeOf = (error: Error): string => ('code' in error && typeof error.code === 'string' ? error.code : '');
+
+/** What follows of it, by the table of SQLSTATEs; undefined: a defect. */
+function consequenceOf(error: unknown): Consequence | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const code = codeOf(error);
+  if (SOCKET.has(code) || (code === '' && CLOSED.test(error.message))) return 'wait';
+  return sqlState(code)?.follows;
 }
 
-/** What is known to pass becomes a MeterError; the rest is a defect and stays as it is. */
-export function asFailure(error: unknown, what: string, code: FailureCode = 'DATABASE_UNAVAILABLE'): unknown {
-  if (error instanceof MeterError || !isPassing(error)) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new MeterError(code, `${what}: ${message}`, { cause: error, retryAfterMs: 1000 });
+/** Whether it passes by itself. */
+export function isPassing(error: unknown): boolean {
+  const follows = consequenceOf(error);
+  return follows !== undefined && follows !== 'operator';
 }
+
+/** What is known to pass, or what an operator has to do, becomes a MeterError; the rest is a defect and stays as it is. */
+export function asFailure(error: unknown, what: string, code: FailureCode = 'DATABASE_UNAVAILABLE'): unknown {
+  if (error instanceof MeterError || !(error instanceof Error)) return error;
+  const message = `${what}: ${error.message}`;
+  if (isPassing(error)) return new MeterError(code, message, { cause: error, retryAfterMs: 1000 });
+  const wayOut = sqlState(codeOf(error))?.wayOut;
+  if (wayOut === undefined) return error;
+  return new MeterError('DATABASE_MISCONFIGURED', message, { field: 'databaseUrl', allowed: wayOut, cause: error });
+}
+
+/** Of what a MeterError was made of, too. */
+const isElsewhere = (error: unknown): boolean =>
+  consequenceOf(error) === 'elsewhere' || (error instanceof MeterError && isElsewhere(error.cause));
 
 export interface Queryable {
   query<R extends QueryResultRow>(text: string, values?: unknown[]): Promise<QueryResult<R>>;
@@ -117,8 +130,10 @@ export async function inTransaction<T>(pool: Pool, what: string, work: (client: 
       throw new Error(`${what}: the transaction was rolled back, because a statement in it had failed`);
     return result;
   } catch (error) {
+    // A primary that was demoted stays reachable, and would refuse the next transaction as well.
+    if (isElsewhere(error)) broken ??= asError(error);
     await client.query('ROLLBACK').catch((cause: unknown) => {
-      broken ??= cause instanceof Error ? cause : new Error(String(cause));
+      broken ??= asError(cause);
     });
     throw asFailure(error, what);
   } finally {
