@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import avsc from 'avsc';
 import { type Consumer, type Kafka, type KafkaMessage, Partitioners } from 'kafkajs';
+import { Books, type Copy, type Gap, idOf, isIn, nameOfGap } from './books.ts';
 
 export interface Answer {
   readonly rows: readonly { readonly start: string; readonly value: string; readonly count: number }[];
@@ -13,10 +14,19 @@ export interface Answer {
     readonly reason?: string;
     readonly lineages: readonly {
       readonly lineage: string;
+      readonly batch: { readonly position: string };
       readonly speed: readonly { readonly bucket: number; readonly fence: string | null }[];
       readonly reaches: readonly { readonly bucket: number; readonly position: string }[];
     }[];
+    readonly gaps?: readonly NamedGap[];
   };
+}
+
+/** As answers and `/v1/gaps` name it. */
+export interface NamedGap {
+  readonly lineage: string;
+  readonly from: string;
+  readonly to: string;
 }
 
 export interface Asked {
@@ -31,16 +41,6 @@ export interface Asked {
 export interface Truth {
   readonly value: bigint;
   readonly count: number;
-}
-
-/** A first copy at home: what counts. */
-interface Counted {
-  readonly tenant: string;
-  readonly type: string;
-  readonly key: string;
-  readonly quantity: bigint;
-  readonly at: number;
-  readonly offset: number;
 }
 
 const DIGITS = 12;
@@ -59,7 +59,7 @@ export function scaled(text: string): bigint | undefined {
 
 const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
 
-type Read = Omit<Counted, 'offset'> | undefined;
+type Read = Omit<Copy, 'offset' | 'partition'> | undefined;
 
 function fromJson(value: Buffer): Read {
   let fields: Record<string, unknown>;
@@ -91,6 +91,10 @@ const MISSED = { sessionTimeout: 6000, rebalanceTimeout: 6000, heartbeatInterval
 /** `kafka.<uuid>.<partition>`. */
 const partitionOf = (lineage: string): number => Number(lineage.slice(lineage.lastIndexOf('.') + 1));
 
+const gapOf = ({ lineage, from, to }: NamedGap): Gap => ({
+  ...{ partition: partitionOf(lineage), from: Number(from), to: Number(to) },
+});
+
 export class Oracle {
   readonly #kafka: Kafka;
   readonly #topic: string;
@@ -99,9 +103,14 @@ export class Oracle {
   #consumer: Consumer | undefined;
   /** By partition: the offset that is read next. */
   readonly #next: number[] = [];
-  /** By event type, then tenant, then partition: in the order of the log. */
-  readonly #counted = new Map<string, Map<string, Map<number, Counted[]>>>();
-  readonly #firsts = new Set<string>();
+  readonly #copies: Copy[] = [];
+  readonly #away: Copy[] = [];
+  /** tenant and key of what lies at home, or lay there; and of what was lost on its way. */
+  readonly #known = new Set<string>();
+  /** By the gaps that they are of. */
+  readonly #books = new Map<string, Books>();
+  /** Those of before the row, which later answers to other ranges do not name. */
+  #gaps: readonly Gap[] = [];
   /** The bucket of each tenant, as the proofs of its own answers name it. */
   readonly #buckets = new Map<string, number>();
 
@@ -141,20 +150,25 @@ export class Oracle {
     if (value === null || isControl(message)) return;
     const event = value[0] === OPENING_BRACE ? fromJson(value) : fromAvro(value);
     if (event === undefined || event.at > Number(message.timestamp) + FUTURE_MS) return;
-    const id = JSON.stringify([event.tenant, event.key]);
-    if (this.#homeOf(event.tenant) !== at || this.#firsts.has(id)) return;
-    this.#firsts.add(id);
-    this.#listOf(event, at).push({ ...event, offset });
+    const copy = { ...event, partition: at, offset };
+    if (this.#homeOf(event.tenant) !== at) {
+      this.#away.push(copy);
+      return;
+    }
+    this.#known.add(idOf(copy));
+    this.#copies.push(copy);
+    for (const books of this.#books.values()) books.take(copy);
   }
 
-  #listOf({ type, tenant }: Pick<Counted, 'type' | 'tenant'>, at: number): Counted[] {
-    const tenants = this.#counted.get(type) ?? new Map<string, Map<number, Counted[]>>();
-    this.#counted.set(type, tenants);
-    const partitions = tenants.get(tenant) ?? new Map<number, Counted[]>();
-    tenants.set(tenant, partitions);
-    const list = partitions.get(at) ?? [];
-    partitions.set(at, list);
-    return list;
+  #booksOf(gaps: readonly Gap[]): Books {
+    const name = gaps.map(nameOfGap).sort().join();
+    let books = this.#books.get(name);
+    if (books === undefined) {
+      books = new Books(gaps);
+      for (const copy of this.#copies) books.take(copy);
+      this.#books.set(name, books);
+    }
+    return books;
   }
 
   #homeOf(tenant: string): number {
@@ -174,20 +188,36 @@ export class Oracle {
       reaches.every(({ position }) => Number(position) <= (this.#next[partitionOf(lineage)] ?? 0)),
     );
 
-  /** Whether a copy lies at home. */
-  counts = (tenant: string, key: string): boolean => this.#firsts.has(JSON.stringify([tenant, key]));
+  /** Whether a copy lies at home, or lay there or elsewhere before retention took it. */
+  knows = (tenant: string, key: string): boolean => this.#known.has(idOf({ tenant, key }));
+
+  /** These are gone: every answer that has folded them is without them, whether it names them or not. */
+  lose(gaps: readonly NamedGap[]): void {
+    const lost = gaps.map(gapOf);
+    this.#gaps = [...this.#gaps, ...lost];
+    for (const copy of this.#away) if (lost.some((gap) => isIn(gap, copy))) this.#known.add(idOf(copy));
+  }
+
+  /** The gaps that an answer has folded: it was counted without them from then on. */
+  #foldedBy({ lineages, gaps = [] }: Answer['proof']): readonly Gap[] {
+    const cuts = new Map(lineages.map(({ lineage, batch }) => [partitionOf(lineage), Number(batch.position)]));
+    const all = new Map([...this.#gaps, ...gaps.map(gapOf)].map((gap) => [nameOfGap(gap), gap]));
+    return [...all.values()].filter(({ partition: at, to }) => to <= (cuts.get(at) ?? 0));
+  }
 
   /** A fault in its own books, to show that a comparison notices one: the first of these events is forgotten, until it is told. */
   forget({ tenant = '', type }: Asked): () => void {
-    const [list] = this.#counted.get(type)?.get(tenant)?.values() ?? [];
-    const first = list?.shift();
-    return () => void (first !== undefined && list?.unshift(first));
+    const lists = [...this.#books.values()].flatMap(({ counted }) =>
+      [...(counted.get(type)?.get(tenant)?.values() ?? [])].slice(0, 1),
+    );
+    const firsts = lists.map((list) => list.shift());
+    return () => lists.forEach((list, n) => firsts[n] !== undefined && list.unshift(firsts[n]));
   }
 
   /** What the answer must be. Undefined while the bucket of a tenant in it is not known. */
   truth({ tenant, type, from, to }: Asked, proof: Answer['proof']): Truth | undefined {
     if (tenant !== undefined) this.#learn(tenant, proof);
-    const all = this.#counted.get(type) ?? new Map<string, Map<number, Counted[]>>();
+    const all = this.#booksOf(this.#foldedBy(proof)).counted.get(type) ?? new Map<string, Map<number, Copy[]>>();
     const chosen = tenant === undefined ? [...all.keys()] : [tenant];
     if (chosen.some((one) => !this.#buckets.has(one))) return undefined;
     let [value, count] = [0n, 0];

@@ -153,7 +153,7 @@ async function settle(stage: Stage, book: number): Promise<Settled> {
   await load.pause();
   const acknowledged = [...load.book.values()].slice(book);
   const last = await endsOf(stage);
-  const away = (): number => acknowledged.filter(([tenant, key]) => !oracle.counts(tenant, key)).length;
+  const away = (): number => acknowledged.filter(([tenant, key]) => !oracle.knows(tenant, key)).length;
   // What lies elsewhere is brought home first: then the log is longer than it was.
   await within(SETTLED_MS, () => away() === 0);
   const reached = await secondsUntil(stage, SETTLED_MS, (answers) =>
@@ -184,7 +184,7 @@ const NEVER: Recovered = { exactAfterS: undefined, caughtUpAfterS: undefined };
 /** Behind an ending nobody answers for good: what was acknowledged lies at home, or it does not. */
 function left({ load, oracle }: Stage, book: number): Settled {
   const acknowledged = [...load.book.values()].slice(book);
-  const lost = acknowledged.filter(([tenant, key]) => !oracle.counts(tenant, key)).length;
+  const lost = acknowledged.filter(([tenant, key]) => !oracle.knows(tenant, key)).length;
   return { acknowledged: acknowledged.length, lost, double: 0, isSettled: true };
 }
 
