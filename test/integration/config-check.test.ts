@@ -245,7 +245,9 @@ function suite(kafka: () => TestKafka, s3: () => S3Server, database: TestDatabas
     const foreign = await fault({ METERFOLD_DATABASE_URL: databaseUrl({ ...own, user: 'stranger' }) });
     expect(foreign).toMatchObject({ check: 'database: layout and rights', field: 'databaseUrl' });
     expect(foreign?.detail).toMatch(/stranger may not use .*heads.*manifest.*usage_hourly/);
-    await pool.query(`INSERT INTO layout (name, run_on) VALUES ('9999_later', now())`);
+    await pool.query(
+      `INSERT INTO layout (name, run_on) VALUES ('9999_later', now()); UPDATE layout_needs SET step = '9999_later'`,
+    );
     expect((await fault(url))?.detail).toContain('9999_later');
     await pool.end();
   });

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Pool } from 'pg';
+import { type Clock, systemClock } from '../../clock.ts';
 import { MeterError } from '../../errors.ts';
 import { asFailure, type Queryable, run } from './pool.ts';
 
@@ -31,25 +32,73 @@ async function applied(on: Queryable): Promise<string[]> {
   );
 }
 
-/** Steps of the layout that are there and that are not. Throws DATA_DIR_NEWER, naming what this version does not know. */
-export async function layoutSteps(
-  on: Queryable,
-): Promise<{ readonly there: readonly string[]; readonly missing: readonly string[] }> {
+/** What a version has to know to use the layout. Undefined: layouts of before did not say. */
+async function needed(on: Queryable): Promise<string | undefined> {
+  const what = 'read what the layout needs';
+  const [found] = await run<{ there: boolean }>(on, what, `SELECT to_regclass('layout_needs') IS NOT NULL AS there`);
+  if (found?.there !== true) return undefined;
+  return (await run<{ step: string }>(on, what, 'SELECT step FROM layout_needs'))[0]?.step;
+}
+
+export interface LayoutSteps {
+  readonly there: readonly string[];
+  readonly missing: readonly string[];
+  /** Of a later version, beside which this one may run. */
+  readonly newer: readonly string[];
+}
+
+/** Throws DATA_DIR_NEWER where this version may not use what a later one has made of the layout, naming what it does not know. */
+export async function layoutSteps(on: Queryable): Promise<LayoutSteps> {
   const [mine, there] = [known(), await applied(on)];
   const newer = there.filter((name) => !mine.includes(name));
-  if (newer.length === 0) return { there, missing: mine.filter((name) => !there.includes(name)) };
+  const missing = mine.filter((name) => !there.includes(name));
+  if (newer.length === 0) return { there, missing, newer };
+  const needs = await needed(on);
+  if (needs !== undefined && mine.includes(needs)) return { there, missing, newer };
   throw new MeterError(
     'DATA_DIR_NEWER',
-    `open the database: its layout has ${newer.join(', ')}, which this version does not know`,
+    `open the database: its layout has ${newer.join(', ')}, which this version does not know; it needs a version that knows ${needs ?? 'all'}`,
     { allowed: 'start the version that wrote it, or a later one' },
   );
 }
 
-/** Throws DATA_DIR_NEWER where the database was written by a later version, naming what it has; DATABASE_UNAVAILABLE. */
-export async function migrate(pool: Pool): Promise<void> {
-  const { missing } = await layoutSteps(pool);
-  if (missing.length === 0) return;
-  await apply(pool);
+/** What a rebuild must begin and end with: one that an older version laid out would take away what a newer one has added. */
+export async function demandNewest(on: Queryable, what: string): Promise<void> {
+  const { newer } = await layoutSteps(on);
+  if (newer.length === 0) return;
+  throw new MeterError('DATABASE_UNAVAILABLE', `${what}: this version does not know ${newer.join(', ')} of the layout`, {
+    allowed: 'a process of the newer version',
+  });
+}
+
+/** Longer than `deadlock_timeout`, after which an autovacuum leaves the table to who waits for it. Others wait behind it. */
+const LOCK_WITHIN = '3s';
+/** Between two tries: those who waited behind go on. */
+const AGAIN_MS = 500;
+/** Of the tries to get the locks. */
+const PATIENCE_MS = 10 * 60_000;
+const LOCK_TIMEOUT = '55P03';
+
+const isLockTimeout = (error: unknown): boolean =>
+  error instanceof MeterError && error.cause instanceof Error && 'code' in error.cause && error.cause.code === LOCK_TIMEOUT;
+
+/**
+ * Writers wait for LOCK_WITHIN at most behind a step that waits for its lock; it is tried again then. Throws DATA_DIR_NEWER where
+ * a later version has made the layout unusable for this one, naming what it has; DATABASE_UNAVAILABLE.
+ */
+export async function migrate(pool: Pool, clock: Clock = systemClock): Promise<void> {
+  const began = clock.now();
+  for (;;) {
+    const { there, missing } = await layoutSteps(pool);
+    if (missing.length === 0) return;
+    try {
+      // A first start is all or nothing; later a step each, so that the locks of one are not kept for the others.
+      await apply(pool, there.length === 0);
+    } catch (error) {
+      if (!isLockTimeout(error) || Math.abs(clock.now() - began) > PATIENCE_MS) throw error;
+      await clock.sleep(AGAIN_MS);
+    }
+  }
 }
 
 const silent = (): void => undefined;
@@ -58,11 +107,10 @@ const OPTIONS = {
   direction: 'up',
   migrationsTable: TABLE,
   advisoryLockMode: 'wait',
-  singleTransaction: true,
   logger: { debug: silent, info: silent, warn: silent, error: silent },
 } as const;
 
-async function apply(pool: Pool): Promise<void> {
+async function apply(pool: Pool, singleTransaction: boolean): Promise<void> {
   // Loaded only when there is something to do: it costs a tenth of a second.
   const { runner } = await import('node-pg-migrate');
   const what = 'bring the database to the layout of this version';
@@ -70,9 +118,11 @@ async function apply(pool: Pool): Promise<void> {
     throw asFailure(error, what);
   });
   try {
-    // Waiting for another process that migrates, and a migration itself, may take longer than a statement should.
-    await dbClient.query('SET statement_timeout = 0');
-    await runner({ ...OPTIONS, dbClient });
+    // A step may take longer than a statement should.
+    await dbClient.query(`SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', $1, false)`, [
+      LOCK_WITHIN,
+    ]);
+    await runner({ ...OPTIONS, singleTransaction, dbClient });
   } catch (error) {
     throw asFailure(error, what);
   } finally {

@@ -5,6 +5,9 @@ import { monthOf, startOfMonth } from '../../domain/kept.ts';
 import { MeterError } from '../../errors.ts';
 import { type Queryable, run } from './pool.ts';
 
+/** As migration 0012 says: every publish updates the newest hours, none the others. */
+export const MONTH_STORAGE = 'WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_analyze_scale_factor = 0.02)';
+
 const MS_PER_HOUR = 3_600_000;
 
 /** Months that this process has seen, by database: asking again would cost a statement a publish. */
@@ -29,7 +32,8 @@ async function makeMonth(on: Queryable, month: number): Promise<void> {
   const table = tableOf(month);
   const bounds = `FROM ('${dayOf(month)}T00:00:00Z') TO ('${dayOf(month + 1)}T00:00:00Z')`;
   try {
-    await run(on, `make ${table}`, `CREATE TABLE IF NOT EXISTS ${table} PARTITION OF usage_hourly FOR VALUES ${bounds}`);
+    const text = `CREATE TABLE IF NOT EXISTS ${table} PARTITION OF usage_hourly FOR VALUES ${bounds} ${MONTH_STORAGE}`;
+    await run(on, `make ${table}`, text);
   } catch (error) {
     // Two publishers at once: IF NOT EXISTS looks before it locks. The other one's table is as good.
     if (!(error instanceof Error && 'code' in error && ['42P07', '23505', '42P17'].includes(String(error.code))))

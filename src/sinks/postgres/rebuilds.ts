@@ -14,7 +14,8 @@ import { batchViewOn } from './batch-view.ts';
 import { type CutRow, cutsOf } from './cuts.ts';
 import { type Schema, schemaOf } from './database.ts';
 import { type IndexSettings, indexTexts } from './indexes.ts';
-import { layoutName, layoutTexts } from './migrate.ts';
+import { demandNewest, layoutName, layoutTexts } from './migrate.ts';
+import { MONTH_STORAGE } from './months.ts';
 import { inTransaction, type Queryable, run } from './pool.ts';
 import * as texts from './rebuild-sql.ts';
 
@@ -106,7 +107,8 @@ async function sameMonths(on: Queryable, { live, rebuilt }: Schemas): Promise<vo
   const what = 'give a rebuild the months of the live view';
   for (const { parent, name, bounds } of missing) {
     const table = `${quoted(rebuilt)}.${quoted(name)}`;
-    await run(on, what, `CREATE TABLE ${table} PARTITION OF ${quoted(rebuilt)}.${quoted(parent)} ${bounds}`);
+    const text = `CREATE TABLE ${table} PARTITION OF ${quoted(rebuilt)}.${quoted(parent)} ${bounds} ${MONTH_STORAGE}`;
+    await run(on, what, text);
   }
   for (const { name } of extra) await run(on, what, `DROP TABLE ${quoted(rebuilt)}.${quoted(name)}`);
   const from = `(SELECT usage_from FROM ${quoted(live)}.installation)`;
@@ -126,6 +128,8 @@ function flipTransaction(on: Queryable, schemas: Schemas, sql: Pick<typeof texts
     },
     extents: async () => ({ live: await extentOf(on, live), rebuilt: await extentOf(on, rebuilt) }),
     swap: async () => {
+      // Under the locks: what a newer version adds to these tables is either known by now, or done after the flip.
+      await demandNewest(on, 'flip');
       await sameMonths(on, schemas);
       for (const text of texts.moveConflicts(quoted(live), quoted(rebuilt))) await run(on, 'flip: conflicts', text);
       const moved = [...texts.VIEW_TABLES, ...(await partitionsOf(on, rebuilt)).map(({ name }) => name)];
@@ -161,6 +165,7 @@ export function postgresRebuilds(
   sql: Pick<typeof texts, 'VIEW_TABLES'> = texts,
 ): Rebuilds {
   const open = async (): Promise<BatchView> => {
+    await demandNewest(pool, 'begin a rebuild');
     const { rebuilt } = await schemasOf(pool);
     if ((await begun(pool, rebuilt))?.layout !== layoutName()) await make(pool, rebuilt, indexes);
     const made = await begun(pool, rebuilt);
