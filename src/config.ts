@@ -12,6 +12,11 @@ export interface Config {
   readonly port: number;
   readonly dataDir: string;
   readonly databaseUrl: string | undefined;
+  readonly databaseConnections: number;
+  readonly databaseConnectTimeoutMs: number;
+  readonly databaseStatementTimeoutMs: number;
+  readonly databaseLockTimeoutMs: number;
+  readonly databaseIdleInTransactionTimeoutMs: number;
   readonly metersFile: string | undefined;
   readonly tenants: Tenants | undefined;
   readonly maxGroups: number | undefined;

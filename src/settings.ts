@@ -47,6 +47,48 @@ export const SETTINGS: readonly Setting[] = [
     description: 'A PostgreSQL server instead of the embedded database, as `postgres://user:password@host:port/database`.',
   },
   {
+    name: 'databaseConnections',
+    type: 'integer',
+    default: 12,
+    least: 2,
+    most: 1000,
+    description:
+      'Connections of a process to the server of `databaseUrl`, at most: a lane each, the publisher, the producer, and readers. The embedded database has one.',
+  },
+  {
+    name: 'databaseConnectTimeoutMs',
+    type: 'integer',
+    default: 30_000,
+    least: 100,
+    most: 10 * MINUTE,
+    description: 'How long a connection is waited for, also for one of those that are in use, ms.',
+  },
+  {
+    name: 'databaseStatementTimeoutMs',
+    type: 'integer',
+    default: 30_000,
+    least: 1000,
+    most: HOUR,
+    description:
+      '`statement_timeout` of the sessions, ms. What takes longer is rolled back and tried again. Steps of the layout and indexes have none.',
+  },
+  {
+    name: 'databaseLockTimeoutMs',
+    type: 'integer',
+    default: 10_000,
+    least: 100,
+    most: HOUR,
+    description: '`lock_timeout` of the sessions, ms: at most `databaseStatementTimeoutMs`.',
+  },
+  {
+    name: 'databaseIdleInTransactionTimeoutMs',
+    type: 'integer',
+    default: 30_000,
+    least: 1000,
+    most: HOUR,
+    description: '`idle_in_transaction_session_timeout`, ms: when the server lets go of the locks of a process that hangs.',
+  },
+  {
     name: 'metersFile',
     type: 'text',
     description:

@@ -95,7 +95,7 @@ async function nearest(path: string): Promise<string> {
 }
 
 function database(config: Config, connectionString: string): Group {
-  const pool = openPool({ connectionString, connectionTimeoutMillis: CONNECT_MS }, { max: 1 });
+  const pool = openPool({ connectionString }, { max: 1, connectTimeoutMs: CONNECT_MS, application: 'meterfold check' });
   let isWhole = false;
   const server = async (): Promise<string> => {
     try {

@@ -8,6 +8,7 @@ import { fileArchive, sweepTemporaries } from '../sinks/archive/files.ts';
 import type { S3Options } from '../sinks/archive/s3-client.ts';
 import { MemorySpeedStore } from '../sinks/memory/store.ts';
 import type { Fixed } from '../sinks/postgres/installation.ts';
+import type { PoolOptions } from '../sinks/postgres/pool.ts';
 import type { RedisSpeedStoreOptions } from '../sinks/redis/store.ts';
 import type { ExpandRequest } from '../sources/generations/expand.ts';
 import type { KafkaLogOptions } from '../sources/kafka/options.ts';
@@ -85,6 +86,25 @@ export function redisOptionsOf(config: Config): RedisSpeedStoreOptions | undefin
   if (urls === undefined) return undefined;
   if (mode === 'sentinel' && redisSentinelName === undefined) throw needs('redisMode', mode, 'redisSentinelName');
   return { urls, mode, prefix, buckets, ...defined({ sentinelName: redisSentinelName }) };
+}
+
+/** Of a PostgreSQL server. Throws BAD_CONFIG. */
+export function poolOptionsOf(config: Config, role: string): PoolOptions {
+  const { databaseConnections: max, databaseConnectTimeoutMs: connectTimeoutMs } = config;
+  const { databaseStatementTimeoutMs: statementTimeoutMs, databaseLockTimeoutMs: lockTimeoutMs } = config;
+  if (lockTimeoutMs > statementTimeoutMs)
+    throw new MeterError(
+      'BAD_CONFIG',
+      'read the configuration: a lock would be waited for longer than a statement may take',
+      {
+        field: 'databaseLockTimeoutMs',
+        value: String(lockTimeoutMs),
+        allowed: `at most databaseStatementTimeoutMs, ${String(statementTimeoutMs)}`,
+      },
+    );
+  const idleInTransactionTimeoutMs = config.databaseIdleInTransactionTimeoutMs;
+  const limits = { statementTimeoutMs, lockTimeoutMs, idleInTransactionTimeoutMs };
+  return { max, connectTimeoutMs, application: `meterfold ${role}`, ...limits };
 }
 
 /** Throws BAD_CONFIG, LOG_MISCONFIGURED, INSTALLATION_DIFFERS, LOG_UNAVAILABLE. */

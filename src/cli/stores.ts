@@ -20,7 +20,7 @@ import { postgresRejects } from '../sinks/postgres/redrive.ts';
 import { declareRules, openRuleSets } from '../sinks/postgres/rule-sets.ts';
 import { demandMeasurable, secretOf } from './privacy.ts';
 import { demandSameLog, openConfiguredLog } from './open-log.ts';
-import { firstFormat, fixedOf, openArchive, openSpeedStore } from './open-ports.ts';
+import { firstFormat, fixedOf, openArchive, openSpeedStore, poolOptionsOf } from './open-ports.ts';
 import { postgresRebuilds } from '../sinks/postgres/rebuilds.ts';
 import { postgresTables } from '../sinks/postgres/tables.ts';
 
@@ -43,8 +43,6 @@ export interface Stores {
   close(): Promise<void>;
 }
 
-/** Connections of one process to a server: a lane each, the publisher, the producer's, and readers. */
-const CONNECTIONS = 12;
 /**
  * The embedded database has one session, and its socket server hands on the messages of several connections one by one: two
  * statements with parameters would get into each other. One connection, for which callers queue, costs nothing there.
@@ -82,7 +80,7 @@ async function openInto(closers: Closer[], config: Config, clock: Clock, opening
   if (declared !== undefined) demandMeasurable(config, firstRules(declared, meterSetOf([])));
   const layout = isShared ? NO_DIRECTORY : await ownDirectory(closers, config, role);
   const secret = await secretOf(config);
-  const pool = await openDatabase(closers, config, layout.databaseDir);
+  const pool = await openDatabase(closers, config, role, layout.databaseDir);
   await recordInstallation(pool, fixedOf(config));
   await recordSecret(pool, secret && secretPrint(secret));
   // A reader of a new directory records the first version, too: without one nothing can be said of it.
@@ -128,7 +126,8 @@ async function ownDirectory(closers: Closer[], { dataDir }: Config, role: string
   return openDataDir(dataDir);
 }
 
-async function openDatabase(closers: Closer[], config: Config, databaseDir: string): Promise<Pool> {
+async function openDatabase(closers: Closer[], config: Config, role: string, databaseDir: string): Promise<Pool> {
+  const options = poolOptionsOf(config, role);
   let connection: { readonly connectionString: string } | Awaited<ReturnType<typeof openEmbedded>>['connection'];
   if (config.databaseUrl === undefined) {
     const database = await openEmbedded({ dataDir: databaseDir, maxConnections: EMBEDDED_CONNECTIONS + 1 });
@@ -137,8 +136,7 @@ async function openDatabase(closers: Closer[], config: Config, databaseDir: stri
   } else {
     connection = { connectionString: config.databaseUrl };
   }
-  const max = config.databaseUrl === undefined ? EMBEDDED_CONNECTIONS : CONNECTIONS;
-  const pool = openPool(connection, { max });
+  const pool = openPool(connection, config.databaseUrl === undefined ? { max: EMBEDDED_CONNECTIONS } : options);
   closers.push(() => pool.end());
   await migrate(pool);
   return pool;

@@ -1,5 +1,7 @@
 import type pg from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { poolOptionsOf } from '../../src/cli/open-ports.ts';
+import { parseConfig } from '../../src/config.ts';
 import { systemClock } from '../../src/clock.ts';
 import { migrate } from '../../src/sinks/postgres/migrate.ts';
 import { prepareMonths } from '../../src/sinks/postgres/months.ts';
@@ -111,6 +113,38 @@ describeEachDatabase('migrations and the pool', (database) => {
   test('a session is READ COMMITTED and waits for the disk, whatever the server says', async () => {
     const text = `SELECT current_setting('default_transaction_isolation') AS isolation, current_setting('synchronous_commit') AS sync`;
     expect(await run(pool, 'select', text)).toEqual([{ isolation: 'read committed', sync: 'on' }]);
+  });
+
+  test.runIf(database.kind === 'postgres')(
+    'a session has the limits and the name that settings give it, or the defaults',
+    async () => {
+      const text = `SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
+      current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('application_name') AS name`;
+      expect(await run(pool, 'select', text)).toEqual([{ statement: '30s', lock: '10s', idle: '30s', name: 'meterfold' }]);
+      const flags = {
+        databaseStatementTimeoutMs: 1500,
+        databaseLockTimeoutMs: 200,
+        databaseIdleInTransactionTimeoutMs: 2500,
+      };
+      const own = openPool(connection, poolOptionsOf(parseConfig({ flags }), 'publisher'));
+      const [found] = await run(own, 'select', text);
+      expect(found).toEqual({ statement: '1500ms', lock: '200ms', idle: '2500ms', name: 'meterfold publisher' });
+      await pool.query('CREATE TABLE IF NOT EXISTS held ()');
+      const waited = inTransaction(pool, 'hold', async (holder) => {
+        await holder.query('LOCK TABLE held');
+        await run(own, 'wait', 'SELECT FROM held');
+      });
+      await expect(waited).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE', cause: { code: '55P03' } });
+      await own.end();
+    },
+  );
+
+  test('a lock may not be waited for longer than a statement may take', () => {
+    const config = parseConfig({ flags: { databaseStatementTimeoutMs: 5000 } });
+    expect(() => poolOptionsOf(config, 'api')).toThrow(
+      expect.objectContaining({ code: 'BAD_CONFIG', detail: expect.objectContaining({ field: 'databaseLockTimeoutMs' }) }),
+    );
+    expect(() => parseConfig({ flags: { databaseConnections: 1 } })).toThrow('databaseConnections');
   });
 
   test('a transaction commits what its work did, or nothing of it', async () => {

@@ -3,11 +3,25 @@ import pg, { type Pool, type PoolClient, type PoolConfig, type QueryResult, type
 import { asError, type FailureCode, MeterError } from '../../errors.ts';
 import { type Consequence, sqlState } from './sqlstates.ts';
 
-export interface PoolOptions {
+/** How long a session may take, ms. Each ends in a failure that passes: what was under way is tried again. */
+export interface SessionLimits {
+  readonly statementTimeoutMs: number;
+  readonly lockTimeoutMs: number;
+  /** A process that hangs with locks held. */
+  readonly idleInTransactionTimeoutMs: number;
+}
+
+export interface PoolOptions extends Partial<SessionLimits> {
   readonly max: number;
+  /** Also the wait for one of few connections: the embedded server has one session, and a start may keep it busy. */
+  readonly connectTimeoutMs?: number;
+  /** `application_name`: who it is, in pg_stat_activity and the server's log. */
+  readonly application?: string;
   /** Told when an idle connection fails; the pool replaces it by itself. */
   readonly onIdleError?: (error: Error) => void;
 }
+
+const LIMITS: SessionLimits = { statementTimeoutMs: 30_000, lockTimeoutMs: 10_000, idleInTransactionTimeoutMs: 30_000 };
 
 /** Type ids of pg_type: bigint, date and the two timestamps. */
 const [INT8, DATE, TIMESTAMP, TIMESTAMPTZ] = [20, 1082, 1114, 1184];
@@ -29,21 +43,24 @@ for (const type of [DATE, TIMESTAMP, TIMESTAMPTZ]) types.setTypeParser(type, (te
 const SESSION = `SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false),
   set_config('default_transaction_isolation', 'read committed', false),
   set_config('synchronous_commit', coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), false),
-  set_config('statement_timeout', '30s', false), set_config('idle_in_transaction_session_timeout', '30s', false)`;
+  set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false),
+  set_config('idle_in_transaction_session_timeout', $3, false)`;
 
 /** Connections are made when they are needed; the first use throws where none can be made. */
-export function openPool(connection: PoolConfig, { max, onIdleError }: PoolOptions): Pool {
+export function openPool(connection: PoolConfig, options: PoolOptions): Pool {
+  const { max, connectTimeoutMs = 30_000, application = 'meterfold', onIdleError } = options;
+  const { statementTimeoutMs, lockTimeoutMs, idleInTransactionTimeoutMs } = { ...LIMITS, ...options };
+  const limits = [statementTimeoutMs, lockTimeoutMs, idleInTransactionTimeoutMs].map((ms) => `${ms}ms`);
   const pool = new pg.Pool({
     ...connection,
     max,
     types,
-    application_name: 'meterfold',
-    // Also the wait for one of few connections: the embedded server has one session, and a start may keep it busy.
-    connectionTimeoutMillis: 30_000,
+    application_name: application,
+    connectionTimeoutMillis: connectTimeoutMs,
     keepAlive: true,
     // The pool awaits it, whatever its type says: a connection is not handed out before.
     // eslint-disable-next-line @typescript-eslint/no-misused-promises
-    onConnect: async (client) => void (await client.query(SESSION)),
+    onConnect: async (client) => void (await client.query(SESSION, limits)),
   });
   // Without a listener the failure of an idle connection would end the process.
   pool.on('error', (error) => onIdleError?.(error));
