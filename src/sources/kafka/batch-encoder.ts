@@ -1,6 +1,7 @@
 /** Record batches, as they are sent; batches.ts has their layout. One buffer for all records: kafkajs makes one for each. */
+import { crc32c } from '@node-rs/crc32';
 import { AT, LENGTH_ENDS, MAGIC } from './batches.ts';
-import { codecs, crc32c } from './kafkajs.ts';
+import { codecs } from './kafkajs.ts';
 
 export interface OutgoingRecord {
   readonly key: Buffer | null;

@@ -1,9 +1,9 @@
+import { crc32c } from '@node-rs/crc32';
 import { expect, test } from 'vitest';
 import { decodeBatches, type RecordBatch } from './batches.ts';
 import { committed } from './committed.ts';
 import { registerCodecs } from './compression.ts';
 import { encodeBatch, type OutgoingRecord } from './batch-encoder.ts';
-import { crc32c } from './kafkajs.ts';
 import { logRecords } from './records.ts';
 
 registerCodecs();

@@ -6,8 +6,9 @@
  *              producer, producer epoch, first sequence, count, records
  *     record   length, attributes, time delta, offset delta, key, value, [headers] (key, value): all varints
  */
+import { crc32c } from '@node-rs/crc32';
 import { MeterError } from '../../errors.ts';
-import { codecs, crc32c } from './kafkajs.ts';
+import { codecs } from './kafkajs.ts';
 
 export interface KafkaRecord {
   readonly offset: number;
@@ -106,7 +107,9 @@ class RecordReader {
   }
 
   records(count: number): KafkaRecord[] {
-    return Array.from({ length: count }, () => this.#record());
+    const records: KafkaRecord[] = [];
+    for (let n = 0; n < count; n += 1) records.push(this.#record());
+    return records;
   }
 
   #record(): KafkaRecord {
@@ -115,7 +118,8 @@ class RecordReader {
     this.#at += 1;
     this.#skipVarlong();
     const offset = this.#base + this.#varint();
-    const [key, value] = [this.#field(), this.#field()];
+    const key = this.#field();
+    const value = this.#field();
     const headers = this.#headers(this.#varint());
     if (this.#at !== end)
       throw new MeterError('LOG_DISORDER', `read Kafka: the record at ${offset} is ${length} bytes long`);
@@ -140,15 +144,20 @@ class RecordReader {
   #varint(): number {
     let value = 0;
     for (let shift = 0; ; shift += 7) {
-      const byte = this.#bytes.readUInt8(this.#at);
-      this.#at += 1;
+      const byte = this.#byte();
       value |= (byte & 0x7f) << shift;
       if (byte < 0x80) return (value >>> 1) ^ -(value & 1);
     }
   }
 
   #skipVarlong(): void {
-    while (this.#bytes.readUInt8(this.#at) >= 0x80) this.#at += 1;
+    while (this.#byte() >= 0x80);
+  }
+
+  #byte(): number {
+    const byte = this.#bytes[this.#at];
+    if (byte === undefined) throw new RangeError(`read Kafka: a record goes on behind its batch`);
     this.#at += 1;
+    return byte;
   }
 }

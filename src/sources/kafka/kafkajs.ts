@@ -134,7 +134,6 @@ const { createLogger, LEVELS } = load('loggers') as {
   createLogger: (options: object) => unknown;
   LEVELS: { readonly NOTHING: number };
 };
-export const crc32c = load('protocol/recordBatch/crc32C') as (bytes: Buffer) => number;
 export const { Codecs: codecs } = load('protocol/message/compression') as { Codecs: Record<number, () => Codec> };
 
 export const encoderOf = (bytes: Buffer): Encoder => new EncoderClass().writeBuffer(bytes);

@@ -24,7 +24,10 @@ export const controlRecord = (control: Control): OutgoingRecord => ({
 });
 
 /** Of a foreign producer, too: the tables take every text but one with a NUL in it. */
-const keyOf = (key: Buffer | null): string | null => key?.toString().replaceAll('\0', '\ufffd') ?? null;
+function keyOf(key: Buffer | null): string | null {
+  const text = key?.toString() ?? null;
+  return text?.includes('\0') === true ? text.replaceAll('\0', '\ufffd') : text;
+}
 
 const NO_VALUE = Buffer.alloc(0);
 
@@ -42,9 +45,10 @@ export function logRecords(
   }
   return records.map((record) => {
     const { offset, key, value, headers } = record;
-    const base = { position: positionOf(offset), arrival: appended, key: keyOf(key) };
-    if (headers.get(HEADER)?.toString() !== CONTROL) return { ...base, value: valueOf(record) };
+    const position = positionOf(offset);
+    if (headers.size === 0 || headers.get(HEADER)?.toString() !== CONTROL)
+      return { position, arrival: appended, key: keyOf(key), value: valueOf(record) };
     const control = decodeControl(value ?? NO_VALUE, `${where} at ${offset}`);
-    return { ...base, value: value ?? NO_VALUE, control };
+    return { position, arrival: appended, key: keyOf(key), value: value ?? NO_VALUE, control };
   });
 }
