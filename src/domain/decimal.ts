@@ -12,8 +12,30 @@ const SHAPE = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?$/;
 /** A longer text is not taken apart: cutting its zeros off would cost the square of its length. */
 const MAX_TEXT = 400;
 
+/** Digits that a double holds whatever they are. */
+const QUICK = 15;
+const POINT = 0x2e;
+const POWERS = Array.from({ length: SCALE_DIGITS + 1 }, (_, n) => 10n ** BigInt(n));
+
+/** What most quantities are: at most 15 digits with a point among them or none. Undefined: not of this form. */
+function readShort(text: string): bigint | undefined {
+  const { length } = text;
+  if (length === 0 || length > QUICK) return undefined;
+  let [value, point] = [0, length - 1];
+  for (let at = 0; at < length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code >= 0x30 && code <= 0x39) value = value * 10 + code - 0x30;
+    else if (code === POINT && at > 0 && point === length - 1 && at < length - 1) point = at;
+    else return undefined;
+  }
+  const power = POWERS[SCALE_DIGITS - (length - 1 - point)];
+  return power === undefined ? undefined : BigInt(value) * power;
+}
+
 /** Plain or exponent notation. Trailing zeros of the fraction do not count as digits. */
-export function readDecimal(text: string): bigint | DecimalFault {
+export const readDecimal = (text: string): bigint | DecimalFault => readShort(text) ?? readAny(text);
+
+function readAny(text: string): bigint | DecimalFault {
   const match = SHAPE.exec(text);
   const [, sign = '', whole = '', fraction = '', exponent = '0'] = match ?? [];
   if (match === null || whole.length + fraction.length === 0) return 'NOT_A_DECIMAL';

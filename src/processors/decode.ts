@@ -5,6 +5,8 @@ import { fromCloudEvent } from '../domain/cloudevents.ts';
 import { checkEvent, type NativeFields, type UsageEvent } from '../domain/event.ts';
 import { fault, type Fault, isFault } from '../domain/fault.ts';
 import { parseJson } from '../domain/json.ts';
+import { readPlainEvent } from '../domain/plain-event.ts';
+import { buffer } from '../domain/wire.ts';
 import { asError } from '../errors.ts';
 
 export interface Decoded {
@@ -16,7 +18,11 @@ export interface Decoded {
 const OPENING_BRACE = 0x7b;
 const SHOWN_BYTES = 200;
 
-function fromJson(value: Uint8Array): UsageEvent | Fault {
+const bufferOf = (value: Uint8Array): Buffer => (Buffer.isBuffer(value) ? value : buffer(value));
+
+const fromJson = (value: Uint8Array): UsageEvent | Fault => readPlainEvent(bufferOf(value)) ?? fromAnyJson(value);
+
+function fromAnyJson(value: Uint8Array): UsageEvent | Fault {
   try {
     const json = parseJson(value) as NativeFields;
     // No field of an event: a foreign producer wrote a CloudEvent.

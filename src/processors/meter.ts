@@ -28,7 +28,7 @@ export function meter({
       const place = { depth: lineage.depth, lineage: lineage.id, position: record.position };
       const { contributions, skipped } = measure(event, place, concerned);
       for (const key of skipped) facts?.skippedMeter(key, 1);
-      return { ...judged, contributions: bound.limit({ segment, most: maxGroups }, contributions, beyond) };
+      return { record, event, verdict, contributions: bound.limit({ segment, most: maxGroups }, contributions, beyond) };
     },
   };
 }
