@@ -1,5 +1,8 @@
-#!/usr/bin/env node
-/** The command line: the only reader of argv, environment and signals. */
+#!/usr/bin/env -S node --max-semi-space-size=64
+/**
+ * The command line: the only reader of argv, environment and signals. Batches of records outlive a young generation of the
+ * usual 16 MB: with 64, a third of the time of a worker is saved that copying them would take.
+ */
 import { program } from './cli/program.ts';
 import { errorLine, exitCodeOf, type Streams } from './cli/output.ts';
 

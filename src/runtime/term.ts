@@ -72,7 +72,12 @@ class Placing {
   #place(record: LogRecord, keep: (segment: Closed) => void): Placed {
     const [lineage, counter] = [this.#lineage, this.#counter];
     const { segment, rules } = counter.place(record, keep);
-    return { ...this.#process(record, { lineage, segment, rules }), segment, rules, arrival: counter.arrival };
+    const { arrival } = counter;
+    const judged = this.#process(record, { lineage, segment, rules });
+    const { event, verdict, contributions } = judged;
+    if (verdict !== 'ok' || event === undefined) return { ...judged, segment, rules, arrival };
+    // Nearly every record: written out, it costs a fraction of a copy.
+    return { record: judged.record, event, verdict, contributions, segment, rules, arrival };
   }
 }
 

@@ -82,8 +82,9 @@ export function digestsOf(keyed: readonly Keyed[], { keys, incarnation, oldest, 
   keyed.forEach(({ digest, epoch }, n) => {
     const first = mixer.first(digest);
     firsts[n] = first;
-    bytes.write(digest.slice(1), n * KEPT_BYTES, 'latin1');
-    bytes[n * KEPT_BYTES] = first & 0xff;
+    const at = n * KEPT_BYTES;
+    bytes[at] = first & 0xff;
+    for (let byte = 1; byte < KEPT_BYTES; byte += 1) bytes[at + byte] = digest.charCodeAt(byte + 1);
     own[n] = index.get(keptIn(epoch, oldest)) ?? 0;
   });
   epochs.forEach(({ epoch, bits }, e) => {

@@ -18,12 +18,25 @@ interface Group {
   readonly cells: number[];
 }
 
+type Minutes = Map<number, number>;
+type Tenants = Map<string, Minutes>;
+type Groups = Map<string, Tenants>;
+type Meters = Map<string, Groups>;
+
+function below<K, L, V>(level: Map<K, Map<L, V>>, key: K): Map<L, V> {
+  const known = level.get(key);
+  if (known !== undefined) return known;
+  const made = new Map<L, V>();
+  level.set(key, made);
+  return made;
+}
+
 class Cells {
   readonly groups: Group[] = [];
   readonly fields: string[] = [];
   readonly #groups = new Map<string, Group>();
-  /** By segment, then by field. */
-  readonly #cells = new Map<number, Map<string, number>>();
+  /** By segment, meter, group, tenant and minute: the text of a field is made once a cell, not once an event. */
+  readonly #cells = new Map<number, Meters>();
   readonly #key: (hash: number, segment: number) => string;
 
   constructor(key: (hash: number, segment: number) => string) {
@@ -32,12 +45,11 @@ class Cells {
 
   /** The number of a cell, from 1. */
   of({ tenant, meter, minute, group }: Contribution, segment: number): number {
-    const field = `${tenant}\0${meter}\0${minute}\0${group}`;
-    const cells = this.#cells.get(segment) ?? new Map<string, number>();
-    const known = cells.get(field);
+    const cells = below(below(below(below(this.#cells, segment), meter), group), tenant);
+    const known = cells.get(minute);
     if (known !== undefined) return known;
-    const cell = this.fields.push(field);
-    this.#cells.set(segment, cells.set(field, cell));
+    const cell = this.fields.push(`${tenant}\0${meter}\0${minute}\0${group}`);
+    cells.set(minute, cell);
     this.#group(tenant, segment).cells.push(cell);
     return cell;
   }
@@ -74,6 +86,9 @@ function packOther(packer: Packer, record: number, cell: number, c: Contribution
 }
 
 const SMALL = SCALE * SCALE;
+/** Doubles divide these without a rounding. */
+const SAFE = BigInt(Number.MAX_SAFE_INTEGER);
+const BASE = Number(SCALE);
 
 /** Sums and counts, flat: record, cell, limbs. */
 class Sums {
@@ -83,7 +98,10 @@ class Sums {
   readonly large: number[] = [];
 
   add(record: number, cell: number, value: bigint): void {
-    if (value < SMALL && value > -SMALL)
+    if (value < SAFE && value > -SAFE) {
+      const small = Number(value);
+      this.adds.push(record, cell, small % BASE, Math.trunc(small / BASE));
+    } else if (value < SMALL && value > -SMALL)
       this.adds.push(record, cell, Number(value % SCALE), value === 0n ? 0 : Number(value / SCALE));
     else {
       const limbs = toLimbs(value);

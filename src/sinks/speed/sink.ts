@@ -18,7 +18,7 @@ import type {
 } from '../../contract.ts';
 import { CUT_END, END } from '../../contract.ts';
 import { keyDigest } from '../../domain/canonical.ts';
-import { epochOf } from '../../domain/epoch.ts';
+import { epochOf, lookUpBefore } from '../../domain/epoch.ts';
 import type { UsageEvent } from '../../domain/event.ts';
 import { gapsBelow, gapsOf } from '../../domain/incarnation.ts';
 import { bucketOf, routingKeyOf } from '../../domain/routing.ts';
@@ -103,20 +103,24 @@ export class SpeedSink implements Sink {
 
   /** Each bucket's records that count, less those whose first copy the batch view knows. */
   async #shares(batch: PlacedBatch): Promise<Map<number, SpeedRecord[]>> {
-    const { buckets, epochMs } = this.#ports;
-    const bucketed = batch.records.filter(isOk).map((r) => {
-      const { spread } = this.#ports.ruleSets.get(r.rules);
-      return { r, bucket: bucketOf(routingKeyOf(r.event, spread), buckets) };
-    });
-    const oldestOf = (bucket: number): number => this.#views[bucket]?.oldest ?? 0;
-    const known = await knownDuplicates(this.#ports.batch, this.#lineage, bucketed, oldestOf, epochMs);
+    const { epochMs } = this.#ports;
+    const counted = batch.records.filter(isOk);
+    const buckets = counted.map((r) => this.#bucketOf(r));
+    const bounds = this.#views.map(({ oldest = 0 }) => lookUpBefore(oldest, epochMs));
+    const old = counted.filter(({ event }, n) => event.timestamp < (bounds[buckets[n] ?? 0] ?? 0));
+    const known = await knownDuplicates(this.#ports.batch, this.#lineage, old);
     const shares = new Map<number, SpeedRecord[]>();
-    for (const { r, bucket } of bucketed) {
+    counted.forEach((r, n) => {
+      const bucket = buckets[n] ?? 0;
       const share = shares.get(bucket) ?? [];
-      shares.set(bucket, share);
+      if (share.length === 0) shares.set(bucket, share);
       if (!known.has(r.record.position)) share.push(speedRecord(r, epochMs));
-    }
+    });
     return shares;
+  }
+
+  #bucketOf({ event, rules }: OkRecord): number {
+    return bucketOf(routingKeyOf(event, this.#ports.ruleSets.get(rules).spread), this.#ports.buckets);
   }
 
   async #apply(bucket: number, batch: PlacedBatch, records: readonly SpeedRecord[]): Promise<Reply> {
