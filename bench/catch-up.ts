@@ -79,7 +79,11 @@ async function catchUp(topic: Topic): Promise<object> {
   const [java = 0] = childrenOf(process.pid, 'java');
   const [server = 0] = childrenOf(process.pid, 'postgres');
   const before = { broker: cpuMs(java), redis: cpuMs(redis.pid()), postgres: treeCpuMs(server) };
-  const worker = spawn(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'], env });
+  // As `meterfold` starts Node (src/main.ts).
+  const worker = spawn(process.execPath, ['--max-semi-space-size=64', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env,
+  });
   const gone = once(worker, 'exit');
   const pid = worker.pid ?? 0;
   const store = await openRedisSpeedStore({ urls: [redis.url], mode: 'single', prefix: 'mf', buckets: BUCKETS });
