@@ -332,6 +332,8 @@ export interface SpeedCell extends Cell {
  */
 export interface SpeedStore {
   readonly name: string;
+  /** The incarnation of the database that its counters belong to. Absent where they live and die with one process. */
+  readonly database?: string;
   look(bucket: number, lineage: string): Promise<BucketView>;
   /**
    * Refuses another incarnation or `oldest`, a fence that is missing or `< prev`. Else skips positions below the fence,
@@ -353,8 +355,29 @@ export interface SpeedStore {
   forget(bucket: number, incarnation: string): Promise<void>;
   /** Cells that match, with all fences and floors, each bucket at one moment. */
   read(buckets: readonly number[], select: CellSelector): Promise<readonly BucketState[]>;
+  /** The latest beat of the database that anybody told of: with `beat`, that one is told of. 0 where none was. */
+  told(beat?: number): Promise<number>;
   /** Throws SPEED_UNAVAILABLE where it cannot be reached. */
   check(): Promise<void>;
+}
+
+/** Which state a database is in. */
+export interface DatabaseState {
+  /** Another one each time that it was restored. */
+  readonly incarnation: string;
+  /** How often it was, as far as it knows. */
+  readonly restores: number;
+  /** Only grows. */
+  readonly beat: number;
+}
+
+/** Makes a database known that was put back to an earlier state. */
+export interface Beats {
+  last(): Promise<DatabaseState>;
+  /** Counts on. It is committed when this resolves. */
+  next(): Promise<DatabaseState>;
+  /** It was restored: another incarnation, and a beat behind every one that was told of. */
+  renew(incarnation: string, told: number): Promise<DatabaseState>;
 }
 
 // ----------------------------------------------------------------------------------------------------------- archive
@@ -559,6 +582,8 @@ export interface RollupQuery extends CellSelector {
 }
 /** A rolled-up cell whose `minute` is the start of its window. */
 export interface BatchSnapshot {
+  /** Of the database, where it has one. */
+  readonly incarnation?: string;
   readonly cuts: ReadonlyMap<string, Cut>;
   readonly cells: readonly Cell[];
 }

@@ -40,6 +40,7 @@ export const FAILURES = {
   DATA_DIR_NEWER: 'fatal',
   DATABASE_MISCONFIGURED: 'fatal',
   INSTALLATION_DIFFERS: 'fatal',
+  DATABASE_RESTORED: 'fatal',
   ARCHIVE_DAMAGED: 'fatal',
   ARCHIVE_MISSING: 'fatal',
   ARCHIVE_CONFLICT: 'fatal',

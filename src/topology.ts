@@ -6,6 +6,7 @@
  *   manifest ─► publisher ─► batch view              batch view + live counters ─► one merged answer
  */
 import { fillVersions } from './batch/backfill.ts';
+import { beatOnce, demandCurrent } from './batch/beat.ts';
 import { collect } from './batch/collect.ts';
 import { expire, hoursAhead } from './batch/expiry.ts';
 import { publishLineage } from './batch/publisher.ts';
@@ -17,6 +18,7 @@ import type { Clock } from './clock.ts';
 import type {
   Archive,
   BatchView,
+  Beats,
   Catalog,
   Cut,
   Facts,
@@ -47,6 +49,8 @@ import { SpeedSink } from './sinks/speed/sink.ts';
 export interface Ports {
   readonly log: Source & Producer;
   readonly speed: SpeedStore;
+  /** Absent where the counters live and die with the process: no earlier state of the database can meet them. */
+  readonly beats?: Beats;
   readonly archive: Archive;
   readonly catalog: Catalog;
   readonly rejects: Rejects;
@@ -107,6 +111,7 @@ const RETENTION_MS = 10_000;
 const MONTHS_MS = 3_600_000;
 /** As often as metrics are scraped. */
 const STOCK_MS = 5000;
+const GUARD_MS = 1000;
 
 /** worker: one lane a lineage, of all or of its share. Resolves when `stop` aborted and all lanes have drained. */
 export const work = (p: Ports, s: Settings, topology: Topology, stop: AbortSignal, sharing?: Sharing): Promise<void> => {
@@ -168,6 +173,24 @@ export const ticker = (p: Ports, { tickMs }: Settings): Role => ({
   },
 });
 
+/** heart: counts on in the database and tells the speed store: whoever looks sees a database that was put back. */
+export const heart = ({ speed, beats }: Ports, { tickMs }: Settings): Role => ({
+  name: 'heart',
+  everyMs: tickMs,
+  step: async () => {
+    if (beats !== undefined) await beatOnce({ speed, beats });
+  },
+});
+
+/** guard: stops a process whose database was put back. */
+export const guard = ({ speed, beats }: Ports): Role => ({
+  name: 'guard',
+  everyMs: GUARD_MS,
+  step: async () => {
+    if (beats !== undefined) await demandCurrent({ speed, beats });
+  },
+});
+
 /** stock: how far the batch view and the outbox are behind, for metrics. */
 export const stock = (p: Ports): Role => {
   let oldest: Oldest | undefined;
@@ -211,14 +234,16 @@ export const expiry = (p: Ports, s: Settings): Role => ({
 export const ROLES = ['ingest', 'worker', 'publisher', 'relay', 'scheduler', 'api'] as const;
 export type RoleName = (typeof ROLES)[number];
 
+const beating = (role: Role, { beats }: Ports): Role[] => (beats === undefined ? [] : [role]);
+
 /** The loops of each role, but for the lanes of a worker, and what those that serve HTTP know by `lookout`. */
 const loops: Readonly<Record<RoleName, (p: Ports, s: Settings, sealed: Wake) => readonly Role[]>> = {
   ingest: () => [],
-  worker: () => [],
+  worker: (p) => beating(guard(p), p),
   publisher: (p, _, sealed) => [publisher(p, sealed), backfill(p)],
   relay: (p) => [relaying(p)],
-  scheduler: (p, s) => [ticker(p, s), collector(p, s), months(p), retention(p, s), expiry(p, s), stock(p)],
-  api: () => [],
+  scheduler: (p, s) => [ticker(p, s), ...beating(heart(p, s), p), collector(p, s), months(p), retention(p, s), expiry(p, s), stock(p)],
+  api: (p) => beating(guard(p), p),
 };
 
 /** A publisher's back-fill looks by itself, as often: one process looks once. */

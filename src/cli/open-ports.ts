@@ -1,7 +1,7 @@
 /** The archive and the speed store of an installation, by configuration. Their clients are loaded only where they are used. */
 import { type Config, epochMsOf } from '../config.ts';
 import type { Clock } from '../clock.ts';
-import type { Archive, SpeedStore } from '../contract.ts';
+import type { Archive, DatabaseState, SpeedStore } from '../contract.ts';
 import { MeterError } from '../errors.ts';
 import type { OpenedLog } from '../log-module.ts';
 import { fileArchive, sweepTemporaries } from '../sinks/archive/files.ts';
@@ -71,9 +71,9 @@ function demandLarge(format: number): void {
   });
 }
 
-/** Throws BAD_CONFIG, SPEED_MISCONFIGURED, SPEED_UNAVAILABLE. */
-export async function openSpeedStore(config: Config): Promise<Opened<SpeedStore>> {
-  const options = redisOptionsOf(config);
+/** `database`: whose counters they are. Throws BAD_CONFIG, SPEED_MISCONFIGURED, SPEED_UNAVAILABLE. */
+export async function openSpeedStore(config: Config, database: DatabaseState): Promise<Opened<SpeedStore>> {
+  const options = redisOptionsOf(config, database);
   if (options === undefined) return { port: new MemorySpeedStore(config.buckets), close: nothing };
   const { openRedisSpeedStore } = await import('../sinks/redis/store.ts');
   const store = await openRedisSpeedStore(options);
@@ -81,11 +81,11 @@ export async function openSpeedStore(config: Config): Promise<Opened<SpeedStore>
 }
 
 /** Undefined: counters are in this process. Throws BAD_CONFIG. */
-export function redisOptionsOf(config: Config): RedisSpeedStoreOptions | undefined {
+export function redisOptionsOf(config: Config, database?: DatabaseState): RedisSpeedStoreOptions | undefined {
   const { redisUrls: urls, redisMode: mode, redisSentinelName, redisPrefix: prefix, buckets } = config;
   if (urls === undefined) return undefined;
   if (mode === 'sentinel' && redisSentinelName === undefined) throw needs('redisMode', mode, 'redisSentinelName');
-  return { urls, mode, prefix, buckets, ...defined({ sentinelName: redisSentinelName }) };
+  return { urls, mode, prefix, buckets, ...defined({ sentinelName: redisSentinelName, database }) };
 }
 
 /** Of a PostgreSQL server. Throws BAD_CONFIG. */

@@ -2,7 +2,8 @@
 import type { Pool } from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { Archive, BatchView, Catalog, Rebuilds, Rejects, RuleSets, SpeedStore, Tables } from '../contract.ts';
+import { demandCurrent } from '../batch/beat.ts';
+import type { Archive, BatchView, Beats, Catalog, Rebuilds, Rejects, RuleSets, SpeedStore, Tables } from '../contract.ts';
 import { meterSetOf } from '../domain/meter.ts';
 import { knowingHashes, secretPrint } from '../domain/privacy.ts';
 import { type Declared, firstRules } from '../domain/rules.ts';
@@ -10,6 +11,7 @@ import type { OpenedLog } from '../log-module.ts';
 import { type DataDir, makeDataDir, openDataDir } from '../embedded/data-dir.ts';
 import { lockDirectory } from '../embedded/lock.ts';
 import { openEmbedded } from '../embedded/pglite.ts';
+import { postgresBeats } from '../sinks/postgres/beats.ts';
 import { postgresBatchView } from '../sinks/postgres/batch-view.ts';
 import { postgresCatalog } from '../sinks/postgres/catalog.ts';
 import { recordInstallation } from '../sinks/postgres/installation.ts';
@@ -37,6 +39,8 @@ export interface Stores {
   readonly archive: Archive;
   readonly ruleSets: RuleSets;
   readonly speed: SpeedStore;
+  /** Where the live counters are not in this process. */
+  readonly beats?: Beats;
   /** Whether the database runs in this process. */
   readonly embedded: boolean;
   /** Closes everything, the lock last. */
@@ -63,7 +67,7 @@ async function closeAll(closers: readonly Closer[]): Promise<void> {
   for (const close of [...closers].reverse()) await close();
 }
 
-/** Throws DATA_DIR_LOCKED, DATA_DIR_NEWER, INSTALLATION_DIFFERS, DATABASE_UNAVAILABLE; nothing stays open then. */
+/** Throws DATA_DIR_LOCKED, DATA_DIR_NEWER, INSTALLATION_DIFFERS, DATABASE_RESTORED, DATABASE_UNAVAILABLE; nothing stays open then. */
 export async function openStores(config: Config, clock: Clock, opening: Opening): Promise<Stores> {
   const closers: Closer[] = [];
   try {
@@ -96,8 +100,11 @@ async function openInto(closers: Closer[], config: Config, clock: Clock, opening
     await log.control({ type: 'rules', rules: ruleSets.newest.version });
   const archive = await openArchive(config, layout.archiveDir);
   closers.push(() => archive.close());
-  const speed = await openSpeedStore(config);
+  const beats = postgresBeats(pool);
+  const speed = await openSpeedStore(config, await beats.last());
   closers.push(() => speed.close());
+  const outlives = config.redisUrls !== undefined;
+  if (outlives) await demandCurrent({ speed: speed.port, beats });
   const embedded = config.databaseUrl === undefined;
   const stores = {
     embedded,
@@ -106,6 +113,7 @@ async function openInto(closers: Closer[], config: Config, clock: Clock, opening
     log,
     archive: archive.port,
     speed: speed.port,
+    ...(outlives ? { beats } : {}),
     ruleSets,
     catalog,
     rejects: postgresRejects(pool),

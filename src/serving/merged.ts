@@ -7,10 +7,11 @@ import { END } from '../contract.ts';
 import type { Cell } from '../domain/cell.ts';
 import { gapsBelow, gapsOf } from '../domain/incarnation.ts';
 import { MeterError } from '../errors.ts';
+import { demandFloors, demandSame } from '../domain/restored.ts';
 
 export interface MergedPorts {
   readonly batch: Pick<BatchView, 'snapshot'>;
-  readonly speed: Pick<SpeedStore, 'read'>;
+  readonly speed: Pick<SpeedStore, 'read' | 'database'>;
 }
 
 export interface Merged {
@@ -56,9 +57,14 @@ async function readSpeed(
 }
 
 export async function readMerged(ports: MergedPorts, query: RollupQuery, buckets: readonly number[]): Promise<Merged> {
+  let before: readonly BucketState[] = [];
   for (let attempt = 0; attempt < SNAPSHOTS; attempt += 1) {
-    const { cuts, cells: batch }: BatchSnapshot = await ports.batch.snapshot(query);
+    const { cuts, cells: batch, incarnation }: BatchSnapshot = await ports.batch.snapshot(query);
+    demandSame(ports.speed, incarnation);
+    // A floor is of a cut that was committed before: a later snapshot has it, unless the database was put back.
+    demandFloors(before, cuts);
     const found = await readSpeed(ports, query, buckets);
+    before = found ?? before;
     const states = found && withoutLost(found, cuts);
     if (states !== undefined && isBehind(states, cuts)) continue;
     const isLive = (cell: SpeedCell): boolean => cell.segment >= (cuts.get(cell.lineage)?.segments ?? 0);

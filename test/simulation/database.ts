@@ -51,6 +51,10 @@ const emptyTables = () => ({
 });
 export type Tables = ReturnType<typeof emptyTables>;
 
+/** Rows are replaced, never changed. */
+export const copyTables = (tables: Tables): Tables =>
+  Object.fromEntries(Object.entries(tables).map(([name, rows]) => [name, new Map<string, unknown>(rows)])) as Tables;
+
 export interface Committed {
   readonly rollups: ReadonlyMap<string, Cell>;
   readonly cuts: ReadonlyMap<string, Cut>;
@@ -113,6 +117,12 @@ export class Database {
 
   constructor(world: World) {
     this.#world = world;
+  }
+
+  /** An earlier state takes the place of this one: nobody is connected. */
+  putBack(tables: Tables): void {
+    this.committed = tables;
+    this.#committed();
   }
 
   demandThere(what: string): void {

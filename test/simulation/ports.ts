@@ -2,6 +2,7 @@
 import type {
   Archive,
   BatchView,
+  Beats,
   Catalog,
   Facts,
   Producer,
@@ -301,7 +302,18 @@ function speedOf(world: World, { read, write }: Wire): SpeedStore {
         return store.forget(bucket, incarnation);
       }),
     read: (buckets, select) => readBuckets(world, read, buckets, select),
+    database: world.state.incarnation,
+    told: (beat = 0) => write('told', code, () => (world.told = Math.max(world.told, beat))),
     check: () => read('check', code, () => store.check()),
+  };
+}
+
+function beatsOf(world: World, { read, write }: Wire): Beats {
+  const code = 'DATABASE_UNAVAILABLE';
+  return {
+    last: () => read('last beat', code, () => world.state),
+    next: () => write('next beat', code, () => (world.state = { ...world.state, beat: world.state.beat + 1 })),
+    renew: (incarnation, told) => write('renew', code, () => world.renew(incarnation, told)),
   };
 }
 
@@ -368,7 +380,8 @@ export function batchOn(database: Database, world: World, process: SimProcess, {
     filled: () => there('filled', () => filledOf(database.committed.filled)),
     serving: () => there('serving', () => new Set(database.committed.serving.keys())),
     serve: (meter) => write(`serve ${meter}`, code, () => database.serve(process, meter)),
-    snapshot: (query) => there('snapshot', () => snapshotOf(database.newest, query)),
+    snapshot: (query) =>
+      there('snapshot', () => ({ ...snapshotOf(database.newest, query), incarnation: world.state.incarnation })),
     holders: (keys) =>
       there('holders', () => {
         const rows = database.holders(keys);
@@ -401,6 +414,7 @@ export function portsOf(world: World, process: SimProcess): Ports {
   return {
     log: logOf(world, process, wire),
     speed: speedOf(world, wire),
+    beats: beatsOf(world, wire),
     archive: archiveOf(world, wire),
     catalog: catalogOf(world, wire),
     rejects: rejectsOf(world, wire),

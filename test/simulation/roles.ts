@@ -1,5 +1,6 @@
 /** What processes do: the real modules, as topology.ts wires them, over the ports of one process. */
 import type { Lineage, RollupQuery, Written } from '../../src/contract.ts';
+import { restored } from '../../src/batch/beat.ts';
 import { rebuild } from '../../src/batch/rebuild.ts';
 import { FOR_EVER } from '../../src/domain/kept.ts';
 import { type Meter, meterId } from '../../src/domain/meter.ts';
@@ -12,6 +13,7 @@ import {
   collector,
   counting,
   expiry,
+  heart,
   metering,
   publisher,
   redriving,
@@ -98,6 +100,15 @@ export async function collecting(world: World, process: SimProcess, rounds: numb
     await role.step(process.stop.signal);
     await ports.clock.sleep(role.everyMs, process.stop.signal);
   }
+}
+
+export const beating = (world: World, process: SimProcess): Promise<void> =>
+  heart(portsOf(world, process), settings).step(process.stop.signal);
+
+/** What an operator does behind a restore. */
+export async function restoring(world: World, process: SimProcess): Promise<void> {
+  const { speed, beats, unique } = portsOf(world, process);
+  if (beats !== undefined) await restored({ speed, beats, unique, buckets: BUCKETS });
 }
 
 export const expiring = (world: World, process: SimProcess): Promise<void> =>

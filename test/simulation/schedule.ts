@@ -8,6 +8,7 @@ import { pick, type Random, randomOf, weighted } from './random.ts';
 import { type Meter, meterId } from '../../src/domain/meter.ts';
 import { meterOf } from './meters.ts';
 import {
+  beating,
   collecting,
   expiring,
   filling,
@@ -19,6 +20,7 @@ import {
   rebuilding,
   redrivenAll,
   relayed,
+  restoring,
   wholeWorker,
 } from './roles.ts';
 import { type Gate, SimProcess } from './scheduler.ts';
@@ -75,10 +77,13 @@ export class Schedule {
     this.world.scheduler.trace = trace;
     this.trace = trace;
     // Retention that passes readers, too.
-    this.#actions = actionsOf(random, pick(randomOf(seed, -4), [0, 0, 0.8]));
+    const retention = pick(randomOf(seed, -4), [0, 0, 0.8]);
     // Rebuilds, too.
     this.#rebuilds = pick(randomOf(seed, -3), [0, 0, 0, 12]);
-    this.#roles = [...rolesOf(random), expiryRole(keyRetentionMs === 0 ? 0 : 15), rebuildRole(this.#rebuilds)];
+    // A database that is put back; gaps and rebuilds that are put back, too, are not told apart by the oracle.
+    const restores = retention > 0 || this.#rebuilds > 0 ? 0 : pick(randomOf(seed, -5), [0, 0.5, 1]);
+    this.#actions = actionsOf(random, retention, restores);
+    this.#roles = [...rolesOf(random), heartRole(restores * 4), expiryRole(keyRetentionMs === 0 ? 0 : 15), rebuildRole(this.#rebuilds)];
     this.#replay = choices && new Map([...choices].map(([n, names]) => [n, [...names]]));
   }
 
@@ -102,6 +107,7 @@ export class Schedule {
       if (kept !== undefined && !kept.has(n)) continue;
       world.random = randomOf(this.#seed, n);
       world.step = n;
+      if (world.isNoticed) await this.restored();
       await weighted(world.random, this.#actions).run(this);
     }
     world.random = randomOf(this.#seed, steps);
@@ -319,6 +325,37 @@ export class Schedule {
     world.failover(bucket, at);
   }
 
+  backUp(): void {
+    this.trace?.('backup');
+    this.world.backUp();
+  }
+
+  /** Everything is stopped for it. Sometimes nobody says so: who starts then has to notice, or is right all the same. */
+  async putBack(): Promise<void> {
+    const { world } = this;
+    this.#killAll();
+    if (!world.putBack()) return;
+    this.trace?.('database put back');
+    if (world.chance(0.5)) await this.restored();
+  }
+
+  #killAll(): void {
+    const { scheduler, climate } = this.world;
+    for (const process of [...scheduler.processes]) scheduler.kill(process, () => this.world.chance(climate.arrives));
+  }
+
+  /** Again until it is done. */
+  async restored(): Promise<void> {
+    const { world } = this;
+    this.#killAll();
+    for (let n = 0; n < 50 && world.isPutBack; n += 1) {
+      const process = await this.finish('restored', (own) => restoring(world, own));
+      if (process.state === 'alive') world.scheduler.kill(process, () => false);
+    }
+    if (world.isPutBack) world.fail('restored: it does not end');
+    this.trace?.('restored');
+  }
+
   wipe(): void {
     const bucket = this.world.below(BUCKETS);
     this.trace?.(`bucket ${bucket} is wiped`);
@@ -359,6 +396,7 @@ export class Schedule {
     for (const orphan of [...scheduler.orphans]) await scheduler.deliver(orphan);
     for (const process of [...scheduler.processes]) scheduler.kill(process, () => false);
     scheduler.orphans = [];
+    if (world.isPutBack) await this.restored();
     scheduler.quiet = true;
     for (const lineage of world.takers) world.announce(lineage);
     const worker = await this.finish('worker', (process) => wholeWorker(world, process));
@@ -523,7 +561,7 @@ function climateOf(random: Random): Omit<Climate, 'keyRetentionMs'> {
   };
 }
 
-const actionsOf = (random: Random, retention: number): readonly [Action, ...Action[]] => [
+const actionsOf = (random: Random, retention: number, restores: number): readonly [Action, ...Action[]] => [
   { weight: 60, run: (s) => s.advance() },
   { weight: 20, run: (s) => s.spawn() },
   { weight: pick(random, [8, 16]), run: (s) => s.produce() },
@@ -542,6 +580,8 @@ const actionsOf = (random: Random, retention: number): readonly [Action, ...Acti
   { weight: 3, run: (s) => s.orphan() },
   { weight: retention, run: (s) => s.retention() },
   { weight: retention / 4, run: (s) => s.acknowledge() },
+  { weight: restores, run: (s) => s.backUp() },
+  { weight: restores, run: (s) => s.putBack() },
 ];
 
 const MOST_VERSIONS = 5;
@@ -559,6 +599,15 @@ interface RoleChoice {
   readonly weight: number;
   readonly run: (s: Schedule, process: SimProcess) => (() => Promise<unknown>) | undefined;
 }
+
+const heartRole = (weight: number): RoleChoice => ({
+  name: 'heart',
+  weight,
+  run:
+    ({ world }, process) =>
+    () =>
+      beating(world, process),
+});
 
 const expiryRole = (weight: number): RoleChoice => ({
   name: 'expiry',

@@ -1,11 +1,12 @@
 /** The simulated world: log, stores, time, and what it remembers for the oracle. */
 import { createHash } from 'node:crypto';
-import type { Control, Lineage, LogRecord } from '../../src/contract.ts';
+import type { Control, DatabaseState, Lineage, LogRecord } from '../../src/contract.ts';
 import { MemorySpeedStore } from '../../src/sinks/memory/store.ts';
 import type { Bucket } from '../../src/sinks/memory/bucket.ts';
 import type { Head, SegmentRow } from '../../src/domain/segment.ts';
 import type { ListedGap, Outgoing, Reject } from '../../src/contract.ts';
-import { Database } from './database.ts';
+import { MeterError } from '../../src/errors.ts';
+import { copyTables, Database, type Tables } from './database.ts';
 import { type Chronicle, type Entry, type Fact, Oracle } from './oracle.ts';
 import { below, chance, type Random } from './random.ts';
 import { Scheduler } from './scheduler.ts';
@@ -80,14 +81,34 @@ export interface Message {
   readonly control?: Control;
 }
 
+interface Backup {
+  readonly heads: ReadonlyMap<string, Head>;
+  readonly manifest: ReadonlyMap<string, SegmentRow[]>;
+  readonly rejects: ReadonlyMap<string, Reject>;
+  readonly redriven: ReadonlySet<string>;
+  readonly outbox: readonly (Outgoing & { readonly id: string })[];
+  readonly state: DatabaseState;
+  readonly tables: Tables;
+}
+
 export const hashOf = (bytes: Uint8Array): string => createHash('sha1').update(bytes).digest('base64');
 
 export class World {
   readonly tally = new Tally();
-  readonly scheduler = new Scheduler((error) => this.fail(error.stack ?? error.message));
+  readonly scheduler = new Scheduler((error) => this.#stopped(error));
   readonly oracle = new Oracle((message) => this.fail(message));
   readonly lineages: SimLineage[] = [];
-  readonly store = new MemorySpeedStore(BUCKETS);
+  /** By the incarnation of the database whose counters they are. */
+  readonly #stores = new Map<string, MemorySpeedStore>();
+  /** What the speed layer was told of, whatever was restored. */
+  told = 0;
+  /** Of the database. */
+  state: DatabaseState = { incarnation: 'first', restores: 0, beat: 0 };
+  #backup: Backup | undefined;
+  /** The database was put back, and no operator has said so. */
+  isPutBack = false;
+  /** A process has stopped because of it. */
+  isNoticed = false;
   /** What a failover may bring back, oldest first. */
   readonly replicas: Bucket[][] = Array.from({ length: BUCKETS }, () => []);
   readonly objects = new Map<string, Uint8Array>();
@@ -97,7 +118,7 @@ export class World {
   readonly gaps: { -readonly [K in keyof ListedGap]: ListedGap[K] }[] = [];
   readonly rejects = new Map<string, Reject>();
   /** Places of rejects that were redriven. */
-  readonly redriven = new Set<string>();
+  redriven = new Set<string>();
   outbox: (Outgoing & { readonly id: string })[] = [];
   readonly database: Database;
   /** The batch view that is made anew. */
@@ -144,6 +165,61 @@ export class World {
 
   get quiet(): boolean {
     return this.scheduler.quiet;
+  }
+
+  #stopped(error: Error): void {
+    if (error instanceof MeterError && error.code === 'DATABASE_RESTORED' && this.isPutBack) this.isNoticed = true;
+    else this.fail(error.stack ?? error.message);
+  }
+
+  // --- backups -------------------------------------------------------------------------------------------------------
+
+  get store(): MemorySpeedStore {
+    const { incarnation } = this.state;
+    const found = this.#stores.get(incarnation) ?? new MemorySpeedStore(BUCKETS);
+    this.#stores.set(incarnation, found);
+    return found;
+  }
+
+  backUp(): void {
+    const { heads, manifest, rejects, redriven, outbox, state, database } = this;
+    this.#backup = {
+      heads: new Map(heads),
+      manifest: new Map(manifest),
+      rejects: new Map(rejects),
+      redriven: new Set(redriven),
+      outbox: [...outbox],
+      state,
+      tables: copyTables(database.committed),
+    };
+  }
+
+  /** The database is what it was; rules are not part of it here: an operator declares the same ones again. Answers whether it is. */
+  putBack(): boolean {
+    const backup = this.#backup;
+    if (backup === undefined) return false;
+    for (const name of ['heads', 'manifest', 'rejects'] as const) {
+      const into: Map<string, unknown> = this[name];
+      into.clear();
+      for (const [id, row] of backup[name]) into.set(id, row);
+    }
+    this.redriven = new Set(backup.redriven);
+    this.outbox = [...backup.outbox];
+    this.state = backup.state;
+    this.database.putBack(copyTables(backup.tables));
+    this.isPutBack = true;
+    this.tally.add('fault: database put back');
+    return true;
+  }
+
+  /** As the database does it. */
+  renew(incarnation: string, told: number): DatabaseState {
+    const { restores, beat } = this.state;
+    this.state = { incarnation, restores: restores + 1, beat: Math.max(beat, told) + 1 };
+    for (const replica of this.replicas) replica.length = 0;
+    [this.isPutBack, this.isNoticed] = [false, false];
+    this.tally.add('event: database restored, said an operator');
+    return this.state;
   }
 
   // --- the log -------------------------------------------------------------------------------------------------------

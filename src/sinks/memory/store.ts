@@ -13,6 +13,7 @@ const refuse = (refused: RefusedBy): Reply => ({ ok: false, refused });
 export class MemorySpeedStore implements SpeedStore {
   readonly name = 'memory';
   readonly #buckets: Bucket[];
+  #told = 0;
 
   constructor(buckets: number) {
     this.#buckets = Array.from({ length: buckets }, emptyBucket);
@@ -103,6 +104,11 @@ export class MemorySpeedStore implements SpeedStore {
         return { bucket, incarnation: b.incarnation, fences: new Map(b.fences), floors: new Map(b.floors), cells };
       }),
     );
+  }
+
+  told(beat = 0): Promise<number> {
+    this.#told = Math.max(this.#told, beat);
+    return Promise.resolve(this.#told);
   }
 
   check(): Promise<void> {

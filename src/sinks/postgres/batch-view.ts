@@ -27,7 +27,8 @@ const SNAPSHOT = `
       array_agg(state) FILTER (WHERE state IS NOT NULL) AS states
     FROM chosen GROUP BY w, tenant, meter, grp
   )
-  SELECT (SELECT coalesce(json_agg(cuts), '[]') FROM cuts) AS cuts, (SELECT coalesce(json_agg(merged), '[]') FROM merged) AS cells`;
+  SELECT (SELECT coalesce(json_agg(cuts), '[]') FROM cuts) AS cuts, (SELECT coalesce(json_agg(merged), '[]') FROM merged) AS cells,
+    (SELECT incarnation::text FROM installation) AS incarnation`;
 
 interface MergedRow {
   readonly w: number;
@@ -41,6 +42,13 @@ interface MergedRow {
   readonly latest_order: string | null;
   readonly latest_value: string | null;
   readonly states: readonly string[] | null;
+}
+
+interface SnapshotRow {
+  readonly cuts: CutRow[];
+  readonly cells: MergedRow[];
+  readonly incarnation: string | null;
+  readonly [column: string]: unknown;
 }
 
 const optional = (text: string | null): bigint | undefined => (text === null ? undefined : parseSum(text));
@@ -65,8 +73,13 @@ async function snapshot(on: Queryable, query: RollupQuery): Promise<BatchSnapsho
   const { edges } = query;
   const range = [query.fromMinute ?? edges[0] ?? 0, query.toMinute ?? edges.at(-1) ?? 0];
   const values: unknown[] = [edges, query.tenant ?? null, query.meter ?? null, ...range, query.byTenant ?? false];
-  const [row] = await run<{ cuts: CutRow[]; cells: MergedRow[] }>(on, 'read the batch view', SNAPSHOT, values);
-  return { cuts: cutsOf(row?.cuts ?? []), cells: (row?.cells ?? []).map((cell) => cellOf(cell, query)) };
+  const [row] = await run<SnapshotRow>(on, 'read the batch view', SNAPSHOT, values);
+  const { incarnation = null } = row ?? {};
+  return {
+    ...(incarnation === null ? {} : { incarnation }),
+    cuts: cutsOf(row?.cuts ?? []),
+    cells: (row?.cells ?? []).map((cell) => cellOf(cell, query)),
+  };
 }
 
 const SERVE = 'INSERT INTO meters_serving (meter) VALUES ($1) ON CONFLICT DO NOTHING';

@@ -16,7 +16,7 @@ import { advanceCall, applyCall } from './calls.ts';
 import { cellsOf, codeAndSeen, hasHash, numbersOf, type Seen, seenOf, type State, stateOf, textOf } from './decode.ts';
 import { bitsFor, type Epoch, FIRST_BITS, parseEpochs, withEpochs } from './epochs.ts';
 import { redisFailure } from './failures.ts';
-import { BucketKeys, CELL_HASHES, hashOfTenant } from './keys.ts';
+import { BucketKeys, CELL_HASHES, hashOfTenant, type Names } from './keys.ts';
 import { keptIn, type Keyed, type Place } from './digests.ts';
 import { Arguments, type ScriptCall } from './request.ts';
 import { type Operation, type Reply, runScript } from './scripts.ts';
@@ -43,10 +43,10 @@ export class RedisBucket {
   #epochs: readonly Epoch[] = [];
   #state: State = NOTHING;
 
-  constructor(redis: Redis | Cluster, prefix: string, bucket: number) {
+  constructor(redis: Redis | Cluster, names: Names, bucket: number) {
     this.#redis = redis;
     this.#bucket = bucket;
-    this.#keys = new BucketKeys(prefix, bucket);
+    this.#keys = new BucketKeys(names, bucket);
     this.#slot = new Command('get', [this.#keys.state]).getSlot();
   }
 

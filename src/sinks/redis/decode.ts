@@ -29,6 +29,9 @@ export function parseFence(text: string): FenceState {
   return { position, arrival: Number(arrival), rules: Number(rules) };
 }
 
+/** Of a reply that is a count. */
+export const decodeCount = (reply: Reply): number => numberOf(reply) ?? 0;
+
 /** What a bucket is to one lineage, and which of its epochs hold digests. */
 export interface Seen {
   readonly view: BucketView;

@@ -7,7 +7,7 @@ const digestOf = (n: number): string => createHash('sha256').update(String(n)).d
 const KEYED = Array.from({ length: 5000 }, (_, n) => ({ digest: digestOf(n), epoch: 3 }));
 
 test('the name of its page and the bytes in it say the whole digest', () => {
-  const keys = new BucketKeys('mf', 3);
+  const keys = new BucketKeys({ prefix: 'mf' }, 3);
   const epochs = [{ epoch: 3, bits: 12 }];
   const { names, places, bytes } = digestsOf(KEYED, { keys, incarnation: 'i', oldest: 0, epochs });
   const mixer = new Mixer('i');
@@ -33,7 +33,7 @@ test('digests that begin alike spread over the pages, and elsewhere in another i
 });
 
 test('an epoch before the oldest is kept with it, and each epoch has its own pages', () => {
-  const keys = new BucketKeys('mf', 3);
+  const keys = new BucketKeys({ prefix: 'mf' }, 3);
   const epochs = [
     { epoch: 3, bits: 8 },
     { epoch: 4, bits: 16 },

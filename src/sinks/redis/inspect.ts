@@ -6,7 +6,7 @@ import { connectRedis, serversOf } from './connection.ts';
 import { redisFailure } from './failures.ts';
 import { BucketKeys } from './keys.ts';
 import { checkServers } from './server-checks.ts';
-import type { RedisSpeedStoreOptions } from './store.ts';
+import { namesOf, type RedisSpeedStoreOptions } from './store.ts';
 
 /** The steps, in the order in which they make sense. Each answers what it found, or throws why not. */
 export interface RedisInspection extends AsyncDisposable {
@@ -18,7 +18,9 @@ export interface RedisInspection extends AsyncDisposable {
 
 /** Throws BAD_CONFIG, SPEED_UNAVAILABLE, SPEED_MISCONFIGURED. */
 export async function inspectRedis(options: RedisSpeedStoreOptions): Promise<RedisInspection> {
-  const { buckets, prefix = 'mf' } = options;
+  const { buckets } = options;
+  const names = namesOf(options);
+  const { prefix } = names;
   const redis = await connectRedis(options);
   return {
     servers: async () => {
@@ -26,7 +28,7 @@ export async function inspectRedis(options: RedisSpeedStoreOptions): Promise<Red
       return `${String(serversOf(redis).length)} of version 7 or later, noeviction`;
     },
     buckets: async () => {
-      const states = Array.from({ length: buckets }, (_, bucket) => new BucketKeys(prefix, bucket).state);
+      const states = Array.from({ length: buckets }, (_, bucket) => new BucketKeys(names, bucket).state);
       const found = await attempt('read the buckets', () => Promise.all(states.map((key) => redis.hget(key, 'i'))));
       return `${String(found.filter((one) => one !== null).length)} of ${String(buckets)} buckets are filled`;
     },

@@ -22,16 +22,25 @@ export function hashOfTenant(tenant: string): number {
   return ((hash ^ (hash >>> 16)) >>> 0) % CELL_HASHES;
 }
 
+export interface Names {
+  readonly prefix: string;
+  /** Incarnation of a database that was restored: what the one before left is never read again. */
+  readonly database?: string;
+}
+
+/** Where the latest beat is kept that was told of, whatever was restored. */
+export const beatKey = ({ prefix }: Names): string => `${prefix}{beat}`;
+
 export class BucketKeys {
-  /** The hash with everything but digests and cells. */
+  /** The hash with everything but digests and cells. It alone says which incarnation there is. */
   readonly state: string;
   readonly #prefix: string;
   /** Of one incarnation, which a bucket has for a long time. */
   #known = { incarnation: '', mark: markOf(''), mixer: new Mixer('') };
 
-  constructor(prefix: string, bucket: number) {
+  constructor({ prefix, database }: Names, bucket: number) {
     this.#prefix = `${prefix}{${bucket}}`;
-    this.state = `${this.#prefix}s`;
+    this.state = `${this.#prefix}s${database === undefined ? '' : markOf(database)}`;
   }
 
   /** One page of an epoch. At most 30 characters: 32 bytes in Redis. */

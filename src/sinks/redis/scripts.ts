@@ -12,6 +12,7 @@ const PARTS = {
   forget: ['state'],
   freed: ['state'],
   read: ['state'],
+  told: [],
 } as const;
 export type Operation = keyof typeof PARTS;
 

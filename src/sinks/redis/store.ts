@@ -1,26 +1,52 @@
 /** The speed store in Redis. Each call on one bucket is one script; see lua/ for what each of them does. */
 import type { Cluster, Redis } from 'ioredis';
-import type { AdvanceRequest, ApplyRequest, BucketState, BucketView, Reply, SpeedStore } from '../../contract.ts';
+import { Command } from 'ioredis';
+import type {
+  AdvanceRequest,
+  ApplyRequest,
+  BucketState,
+  BucketView,
+  DatabaseState,
+  Reply,
+  SpeedStore,
+} from '../../contract.ts';
 import type { CellSelector } from '../../domain/cell.ts';
 import { checkAdvance, checkApply, checkCollect, checkDrop } from '../memory/checks.ts';
 import { RedisBucket } from './bucket.ts';
 import { connectRedis, type RedisConnection } from './connection.ts';
+import { decodeCount } from './decode.ts';
+import { redisFailure } from './failures.ts';
+import { beatKey, type Names } from './keys.ts';
+import { Arguments } from './request.ts';
+import { runScript } from './scripts.ts';
 import { checkServers } from './server-checks.ts';
 
 export interface RedisSpeedStoreOptions extends RedisConnection {
   readonly buckets: number;
   /** In front of every name, for a Redis that others use too. Short: it is part of every name of a page of digests. */
   readonly prefix?: string;
+  /** The database that the counters belong to. */
+  readonly database?: Pick<DatabaseState, 'incarnation' | 'restores'>;
 }
+
+/** Those of a database that was never restored are the names of always. */
+export const namesOf = ({ prefix = 'mf', database }: RedisSpeedStoreOptions): Names =>
+  database === undefined || database.restores === 0 ? { prefix } : { prefix, database: database.incarnation };
 
 export class RedisSpeedStore implements SpeedStore, AsyncDisposable {
   readonly name = 'redis';
+  readonly database?: string;
   readonly #redis: Redis | Cluster;
+  readonly #names: Names;
   readonly #buckets: readonly RedisBucket[];
 
-  constructor(redis: Redis | Cluster, buckets: number, prefix: string) {
+  constructor(redis: Redis | Cluster, options: RedisSpeedStoreOptions) {
+    const { buckets, database } = options;
+    const names = namesOf(options);
     this.#redis = redis;
-    this.#buckets = Array.from({ length: buckets }, (_, bucket) => new RedisBucket(redis, prefix, bucket));
+    this.#names = names;
+    if (database !== undefined) this.database = database.incarnation;
+    this.#buckets = Array.from({ length: buckets }, (_, bucket) => new RedisBucket(redis, names, bucket));
   }
 
   async look(bucket: number, lineage: string): Promise<BucketView> {
@@ -59,6 +85,17 @@ export class RedisSpeedStore implements SpeedStore, AsyncDisposable {
     return Promise.all(buckets.map((bucket) => this.#bucket(bucket)).map((bucket) => bucket.read(select)));
   }
 
+  async told(beat = 0): Promise<number> {
+    const key = beatKey(this.#names);
+    const call = new Arguments().plain(key).plain(String(beat));
+    const slot = new Command('get', [key]).getSlot();
+    try {
+      return decodeCount(await runScript(this.#redis, 'told', { keys: 1, arguments: call, slot }));
+    } catch (error) {
+      throw redisFailure(error, 'hear of the beat');
+    }
+  }
+
   async check(): Promise<void> {
     await checkServers(this.#redis);
   }
@@ -82,7 +119,6 @@ export class RedisSpeedStore implements SpeedStore, AsyncDisposable {
 
 /** Connects and checks. Throws BAD_CONFIG, SPEED_UNAVAILABLE, SPEED_MISCONFIGURED; nothing stays open then. */
 export async function openRedisSpeedStore(options: RedisSpeedStoreOptions): Promise<RedisSpeedStore> {
-  const { buckets, prefix = 'mf' } = options;
   const redis = await connectRedis(options);
   try {
     await checkServers(redis);
@@ -90,5 +126,5 @@ export async function openRedisSpeedStore(options: RedisSpeedStoreOptions): Prom
     redis.disconnect();
     throw error;
   }
-  return new RedisSpeedStore(redis, buckets, prefix);
+  return new RedisSpeedStore(redis, options);
 }

@@ -5,6 +5,7 @@
 import type { AdvanceRequest, BucketView, Cut, Lineage, SpeedStore } from '../../contract.ts';
 import { CUT_END, END } from '../../contract.ts';
 import { gapsBelow, gapsOf, incarnationBehind } from '../../domain/incarnation.ts';
+import { demandFloor } from '../../domain/restored.ts';
 import { type HistoryPorts, isKept, type KnownKey, oldestAfterLoss, publishedKeys } from './history.ts';
 
 /** Keys in one chunk. */
@@ -105,6 +106,7 @@ async function lookBehindGaps({ store, ...ports }: AdvancePorts, lineage: Lineag
   const buckets = Array.from({ length: ports.buckets }, (_, bucket) => bucket);
   const found = await Promise.all(buckets.map((bucket) => store.look(bucket, lineage.id)));
   const cuts = await ports.cuts();
+  for (const { floor } of found) demandFloor(lineage.id, floor, cuts);
   const gaps = gapsBelow(cuts);
   const views: BucketView[] = [];
   for (const [bucket, view] of found.entries()) {

@@ -21,6 +21,7 @@ import { keyDigest } from '../../domain/canonical.ts';
 import { epochOf, lookUpBefore } from '../../domain/epoch.ts';
 import type { UsageEvent } from '../../domain/event.ts';
 import { gapsBelow, gapsOf } from '../../domain/incarnation.ts';
+import { demandFloor } from '../../domain/restored.ts';
 import { bucketOf, routingKeyOf } from '../../domain/routing.ts';
 import type { Head } from '../../domain/segment.ts';
 import { MeterError } from '../../errors.ts';
@@ -109,6 +110,7 @@ export class SpeedSink implements Sink {
     const bounds = this.#views.map(({ oldest = 0 }) => lookUpBefore(oldest, epochMs));
     const old = counted.filter(({ event }, n) => event.timestamp < (bounds[buckets[n] ?? 0] ?? 0));
     const known = await knownDuplicates(this.#ports.batch, this.#lineage, old);
+    if (old.length > 0) await this.#demandPublished();
     const shares = new Map<number, SpeedRecord[]>();
     counted.forEach((r, n) => {
       const bucket = buckets[n] ?? 0;
@@ -117,6 +119,12 @@ export class SpeedSink implements Sink {
       if (!known.has(r.record.position)) share.push(speedRecord(r, epochMs));
     });
     return shares;
+  }
+
+  /** Keys whose digests were dropped lie below the floors: a database that lacks what these are of has not found them either. */
+  async #demandPublished(): Promise<void> {
+    const cuts = await this.#ports.cuts();
+    for (const { floor } of this.#views) demandFloor(this.#lineage, floor, cuts);
   }
 
   #bucketOf({ event, rules }: OkRecord): number {

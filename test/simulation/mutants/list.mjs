@@ -8,6 +8,7 @@ const advance = 'src/sinks/speed/advance.ts';
 const publish = 'src/batch/publish.ts';
 const collect = 'src/batch/collect.ts';
 const rebuild = 'src/batch/rebuild.ts';
+const beat = 'src/batch/beat.ts';
 
 const patch = (file, find, replace = '') => ({ file, find, replace });
 const random = (name, breaks, ...patches) => ({ name, breaks, how: 'random', patches });
@@ -98,6 +99,19 @@ export const MUTANTS = [
       "const isTrimmed = (error: unknown): error is MeterError => error instanceof MeterError && error.code === 'LOG_TRIMMED';",
       'const isTrimmed = (error: unknown): error is MeterError => false;',
     ),
+  ),
+
+  // restores
+  random(
+    'restored-under-the-old-names',
+    'live counters of behind a backup are read on after it was restored',
+    patch(beat, '    await speed.forget(bucket, incarnation);\n'),
+    patch(beat, 'beats.renew(unique(), ', 'beats.renew((await beats.last()).incarnation, '),
+  ),
+  random(
+    'put-back-unnoticed',
+    'floors above the cuts of a database that was put back are not noticed',
+    patch('src/domain/restored.ts', 'if (floor <= cut) return;', 'return;'),
   ),
 
   // rebuild
