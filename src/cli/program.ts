@@ -209,6 +209,16 @@ function addChecks(root: Command, context: Context, done: Done): void {
     });
 }
 
+function addRestored(root: Command, context: Context, done: Done): void {
+  const what = 'say that PostgreSQL was put back to an earlier state, while no role runs: live counters begin anew';
+  configured(root.command('restored').description(what))
+    .option('--json', 'print JSON')
+    .action(async (flags: Flags & JsonFlag) => {
+      const { restoredCommand } = await import('./restored.ts');
+      done(await restoredCommand(await configOf(context, flags), flags, context.streams));
+    });
+}
+
 function addGaps(root: Command, context: Context, done: Done): void {
   const gaps = root.command('gaps').description('what the log let go of before it was read: lost usage, on record');
   asking(gaps.command('list').description('list them; exit 1 while one is not acknowledged')).action(
@@ -279,7 +289,19 @@ export async function program({ streams, ...context }: Context, argv: readonly s
   };
   // Set before the commands are added: they inherit it.
   root.exitOverride().configureOutput({ writeOut: write(streams.out), writeErr: write(streams.err) });
-  for (const add of [addDev, addRoles, addImport, addExport, addQuery, addChecks, addGaps, addBroker, addSchemas, addConfig])
+  for (const add of [
+    addDev,
+    addRoles,
+    addImport,
+    addExport,
+    addQuery,
+    addChecks,
+    addRestored,
+    addGaps,
+    addBroker,
+    addSchemas,
+    addConfig,
+  ])
     add(root, { streams, ...context }, done);
   try {
     await root.parseAsync([...argv], { from: 'user' });

@@ -83,7 +83,12 @@ export class Schedule {
     // A database that is put back; gaps and rebuilds that are put back, too, are not told apart by the oracle.
     const restores = retention > 0 || this.#rebuilds > 0 ? 0 : pick(randomOf(seed, -5), [0, 0.5, 1]);
     this.#actions = actionsOf(random, retention, restores);
-    this.#roles = [...rolesOf(random), heartRole(restores * 4), expiryRole(keyRetentionMs === 0 ? 0 : 15), rebuildRole(this.#rebuilds)];
+    this.#roles = [
+      ...rolesOf(random),
+      heartRole(restores * 4),
+      expiryRole(keyRetentionMs === 0 ? 0 : 15),
+      rebuildRole(this.#rebuilds),
+    ];
     this.#replay = choices && new Map([...choices].map(([n, names]) => [n, [...names]]));
   }
 
