@@ -242,7 +242,15 @@ const loops: Readonly<Record<RoleName, (p: Ports, s: Settings, sealed: Wake) => 
   worker: (p) => beating(guard(p), p),
   publisher: (p, _, sealed) => [publisher(p, sealed), backfill(p)],
   relay: (p) => [relaying(p)],
-  scheduler: (p, s) => [ticker(p, s), ...beating(heart(p, s), p), collector(p, s), months(p), retention(p, s), expiry(p, s), stock(p)],
+  scheduler: (p, s) => [
+    ticker(p, s),
+    ...beating(heart(p, s), p),
+    collector(p, s),
+    months(p),
+    retention(p, s),
+    expiry(p, s),
+    stock(p),
+  ],
   api: (p) => beating(guard(p), p),
 };
 
