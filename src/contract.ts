@@ -332,8 +332,8 @@ export interface SpeedCell extends Cell {
  */
 export interface SpeedStore {
   readonly name: string;
-  /** The incarnation of the database that its counters belong to. Absent where they live and die with one process. */
-  readonly database?: string;
+  /** The incarnation of the database that its counters belong to. Undefined where they live and die with one process. */
+  readonly database: string | undefined;
   look(bucket: number, lineage: string): Promise<BucketView>;
   /**
    * Refuses another incarnation or `oldest`, a fence that is missing or `< prev`. Else skips positions below the fence,

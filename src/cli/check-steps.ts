@@ -3,10 +3,12 @@ import { access, constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
+import type { DatabaseState } from '../contract.ts';
 import { meterSetOf } from '../domain/meter.ts';
 import { secretPrint } from '../domain/privacy.ts';
 import { firstRules } from '../domain/rules.ts';
 import { asError, MeterError } from '../errors.ts';
+import { postgresBeats } from '../sinks/postgres/beats.ts';
 import { demandLayout, demandServer } from '../sinks/postgres/inspect.ts';
 import { compareInstallation } from '../sinks/postgres/installation.ts';
 import { openPool } from '../sinks/postgres/pool.ts';
@@ -170,7 +172,7 @@ function kafka(config: Config, brokers: readonly string[], clock: Clock): Group 
 
 function speed(config: Config): Group {
   const { first, close } = opening(async () => {
-    const options = redisOptionsOf(config);
+    const options = redisOptionsOf(config, await databaseOf(config));
     if (options === undefined) throw new RangeError('no Redis is configured');
     const { inspectRedis } = await import('../sinks/redis/inspect.ts');
     return inspectRedis(options);
@@ -182,6 +184,19 @@ function speed(config: Config): Group {
     { check: 'speed store: rights', field, run: async () => (await first()).rights() },
   ];
   return groupOf(steps, close);
+}
+
+/** Whose counters they are; undefined where nothing is recorded yet, or cannot be read: the steps of the database say so. */
+async function databaseOf({ databaseUrl: connectionString }: Config): Promise<DatabaseState | undefined> {
+  if (connectionString === undefined) return undefined;
+  const pool = openPool({ connectionString }, { max: 1, connectTimeoutMs: CONNECT_MS, application: 'meterfold check' });
+  try {
+    return await postgresBeats(pool).last();
+  } catch {
+    return undefined;
+  } finally {
+    await pool.end();
+  }
 }
 
 function archive(config: Config): Group {

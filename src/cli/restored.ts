@@ -29,7 +29,7 @@ export async function restoredCommand(config: Config, flags: JsonFlag, streams: 
       field: 'databaseUrl',
       allowed: 'a PostgreSQL that was restored; a data directory that was put back as a whole needs nothing',
     });
-  const pool = openPool({ connectionString }, { max: 1 });
+  const pool = openPool({ connectionString }, { max: 1, application: 'meterfold restored' });
   try {
     const done = await announce(config, pool);
     streams.out(flags.json === true ? json(done) : told(done));
@@ -63,7 +63,7 @@ async function announce(config: Config, pool: Pool): Promise<Done> {
 /** Of Meterfold in this database, as far as this user may see. */
 async function othersOn(pool: Pool): Promise<number> {
   const text = `SELECT count(*)::int AS others FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = 'meterfold' AND pid <> pg_backend_pid()`;
+    WHERE datname = current_database() AND application_name LIKE 'meterfold%' AND pid <> pg_backend_pid()`;
   const [row] = await run<{ others: number }>(pool, 'look who is connected', text);
   return row?.others ?? 0;
 }

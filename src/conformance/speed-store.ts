@@ -319,6 +319,15 @@ export function speedStoreConformance(name: string, make: () => Promise<SpeedFix
       ]);
     });
 
+    test('SPD-20: `told` answers the latest beat that was told of', async () => {
+      const answers = [];
+      for (const beat of [undefined, 3, 2, undefined, 12]) answers.push(await store.told(beat));
+      expect(answers).toEqual([0, 3, 3, 3, 12]);
+      await opened();
+      await store.forget(0, 'i1');
+      expect(await store.told()).toBe(12);
+    });
+
     test('SPD-19: `forget` empties a bucket of this incarnation, wholly, and leaves every other one', async () => {
       await opened();
       await opened(1);

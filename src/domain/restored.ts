@@ -25,7 +25,7 @@ export function demandFloors(states: readonly { readonly floors: ReadonlyMap<str
 }
 
 /** Throws DATABASE_RESTORED where the counters that this process reads are those of another incarnation. */
-export function demandSame(speed: { readonly database?: string }, incarnation: string | undefined): void {
+export function demandSame(speed: { readonly database: string | undefined }, incarnation: string | undefined): void {
   if (speed.database === undefined || incarnation === undefined || speed.database === incarnation) return;
   throw new MeterError('DATABASE_RESTORED', 'go on: the database was restored since this process was started', {
     allowed: 'start the process anew',

@@ -21,7 +21,7 @@ function portsOf(states: readonly BucketState[], ...snapshots: readonly number[]
   return {
     taken: () => taken,
     batch: { snapshot: () => Promise.resolve({ cuts: new Map([['l0', cut(gapsNow())]]), cells: [] }) },
-    speed: { read: () => Promise.resolve(states) },
+    speed: { database: 'd1', read: () => Promise.resolve(states) },
   };
 }
 
@@ -40,4 +40,16 @@ test('a bucket of behind a gap that the snapshot has not folded wants another sn
   expect((await readMerged(ports, QUERY, [0])).live).toEqual([cell(1)]);
   expect(ports.taken()).toBe(3);
   await expect(readMerged(portsOf([state(0, 3)], 2), QUERY, [0])).rejects.toMatchObject({ code: 'OVERLOADED' });
+});
+
+test('a floor that a later snapshot lacks, and a database of another incarnation, are a restore', async () => {
+  const floors = new Map([['l0', 2]]);
+  const ports = portsOf([{ ...state(0, 0), floors }], 0);
+  const put = { code: 'DATABASE_RESTORED', kind: 'fatal' };
+  await expect(readMerged(ports, QUERY, [0])).rejects.toMatchObject(put);
+  expect(ports.taken()).toBe(2);
+  const { speed, batch } = portsOf([state(0, 0)], 0);
+  const of = (incarnation: string) => ({ snapshot: async () => ({ ...(await batch.snapshot()), incarnation }) });
+  expect((await readMerged({ speed, batch: of('d1') }, QUERY, [0])).live).toEqual([cell(1)]);
+  await expect(readMerged({ speed, batch: of('d2') }, QUERY, [0])).rejects.toMatchObject(put);
 });

@@ -12,7 +12,7 @@ import { asOfMs, type Proof, proofOf, type Trouble } from './proof.ts';
 
 export interface QueryPorts {
   readonly batch: BatchView;
-  readonly speed: Pick<SpeedStore, 'read'>;
+  readonly speed: Pick<SpeedStore, 'read' | 'database'>;
   readonly ruleSets: Pick<RuleSets, 'newest' | 'get' | 'demand'>;
   readonly clock: Clock;
   readonly buckets: number;

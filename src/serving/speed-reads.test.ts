@@ -12,6 +12,7 @@ function scene({ deadlineMs = 500, arrived = () => Promise.resolve() } = {}) {
   const clock = new ManualClock();
   const calls: { reply: () => void; fail: (error: Error) => void }[] = [];
   const store = {
+    database: undefined,
     read: () => new Promise<readonly BucketState[]>((resolve, fail) => calls.push({ reply: () => resolve(STATES), fail })),
   };
   const reads = new SpeedReads(store, { clock, deadlineMs, arrived });

@@ -6,7 +6,7 @@ import type { Clock } from '../clock.ts';
 import type { BucketState, SpeedStore } from '../contract.ts';
 import { MeterError } from '../errors.ts';
 
-type Reading = Pick<SpeedStore, 'read'>;
+type Reading = Pick<SpeedStore, 'read' | 'database'>;
 
 export interface SpeedReadsOptions {
   readonly clock: Clock;
@@ -34,6 +34,10 @@ export class SpeedReads implements Reading {
   constructor(store: Reading, options: SpeedReadsOptions) {
     this.#store = store;
     this.#options = { arrived: socketsSeen, ...options };
+  }
+
+  get database(): string | undefined {
+    return this.#store.database;
   }
 
   /** Throws SPEED_UNAVAILABLE once the deadline is over, or at once while the store is silent; and what the store throws. */

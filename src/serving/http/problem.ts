@@ -33,6 +33,7 @@ const STATUS: Partial<Record<FailureCode, number>> = {
   ARCHIVE_MISSING: 503,
   ARCHIVE_CONFLICT: 503,
   ARCHIVE_MISCONFIGURED: 503,
+  DATABASE_RESTORED: 503,
 };
 const STATUS_OF_KIND = { transient: 503, invalid: 400, fatal: 500 } as const;
 export const REJECTED = 422;
@@ -46,6 +47,7 @@ const PUBLIC: Partial<Record<FailureCode, string>> = {
     'the log did not acknowledge, so nothing is claimed; the same events with the same keys may be sent again',
   DATABASE_UNAVAILABLE: 'the database cannot be reached',
   SPEED_UNAVAILABLE: 'the live counters cannot be reached',
+  DATABASE_RESTORED: 'the database was put back to an earlier state; the log of the server says what to do',
   ARCHIVE_UNAVAILABLE: 'the archive cannot be reached',
   ARCHIVE_FULL: 'the archive has no room left',
   ARCHIVE_DAMAGED: 'an object of the archive is damaged; the log of the server names it',

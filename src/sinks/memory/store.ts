@@ -12,6 +12,7 @@ const refuse = (refused: RefusedBy): Reply => ({ ok: false, refused });
 
 export class MemorySpeedStore implements SpeedStore {
   readonly name = 'memory';
+  readonly database = undefined;
   readonly #buckets: Bucket[];
   #told = 0;
 

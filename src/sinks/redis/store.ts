@@ -35,7 +35,7 @@ export const namesOf = ({ prefix = 'mf', database }: RedisSpeedStoreOptions): Na
 
 export class RedisSpeedStore implements SpeedStore, AsyncDisposable {
   readonly name = 'redis';
-  readonly database?: string;
+  readonly database: string | undefined;
   readonly #redis: Redis | Cluster;
   readonly #names: Names;
   readonly #buckets: readonly RedisBucket[];
@@ -45,7 +45,7 @@ export class RedisSpeedStore implements SpeedStore, AsyncDisposable {
     const names = namesOf(options);
     this.#redis = redis;
     this.#names = names;
-    if (database !== undefined) this.database = database.incarnation;
+    this.database = database?.incarnation;
     this.#buckets = Array.from({ length: buckets }, (_, bucket) => new RedisBucket(redis, names, bucket));
   }
 
